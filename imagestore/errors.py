@@ -1,0 +1,217 @@
+"""Every error that imagestore raises of its own.
+
+    ImageStoreError
+    ├── NotFoundError (LookupError)
+    │   ├── ImageNotFoundError          no image has this ID
+    │   ├── ParentNotFoundError         the image that was to become the parent is not there
+    │   ├── BlobNotFoundError           the backend holds no such blob
+    │   ├── MetadataNotFoundError       the blob is there, the key is not
+    │   └── LayerNotFoundError          a layer store has no such chain
+    ├── InvalidError (ValueError)
+    │   ├── InvalidDigestError          not an "algorithm:hex" digest, or not one of sha256 where that is needed
+    │   ├── InvalidImageError           bytes that Go's image.NewFromJSON or Store.Create refuses
+    │   ├── InvalidKeyError             a metadata key that no file name can be
+    │   ├── InvalidTimeError            not an RFC 3339 time
+    │   ├── UnsupportedPlatformError    no layer store for this operating system
+    │   ├── AmbiguousIDError (LookupError)   a short ID that begins several
+    │   ├── UnusableBindError           an engine, a connection or a URL that a store cannot work on
+    │   └── ReadOnlyError               a write through ``Store.reading``
+    ├── ConflictError
+    │   ├── ParentCycleError            the link would make an image its own ancestor
+    │   └── DependentChildrenError      the image has children, and was not to be forced
+    ├── DataLossError
+    │   └── CorruptBlobError            stored bytes that no longer have their digest
+    └── SchemaError
+        ├── SchemaMissingError          the database has no tables of ours
+        ├── SchemaTooOldError           an upgrade is needed, and the command is named
+        ├── SchemaTooNewError           this release is older than the database
+        └── ForeignSchemaError          tables are there that this package did not make
+
+A message names the subject and, where there is one, the remedy; the values are attributes too. Errors of the drivers stay
+what they are (``sqlalchemy.exc.OperationalError`` and so on); where a remedy is known it is a note on them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class ImageStoreError(Exception):
+    """The root of all errors of this package."""
+
+
+class NotFoundError(ImageStoreError, LookupError):
+    """What was asked for is not there."""
+
+
+class ImageNotFoundError(NotFoundError):
+    """No image has this ID."""
+
+    def __init__(self, image_id: str) -> None:
+        self.image_id = image_id
+        super().__init__(f"No such image: {image_id}")
+
+
+class ParentNotFoundError(NotFoundError):
+    """The image that was to become the parent is not in the store."""
+
+    def __init__(self, parent: str) -> None:
+        self.parent = parent
+        super().__init__(f"unknown parent image ID {parent}: create that image first")
+
+
+class BlobNotFoundError(NotFoundError):
+    """The backend holds no blob under this digest."""
+
+    def __init__(self, digest: str) -> None:
+        self.digest = digest
+        super().__init__(f"failed to get digest {digest}: no such blob")
+
+
+class MetadataNotFoundError(NotFoundError):
+    """The blob is there, but has no metadata under this key."""
+
+    def __init__(self, digest: str, key: str) -> None:
+        self.digest = digest
+        self.key = key
+        super().__init__(f"failed to read metadata {key!r} of {digest}: no such key")
+
+
+class LayerNotFoundError(NotFoundError):
+    """A layer store has no layer under this chain ID (moby's ``layer.ErrLayerDoesNotExist``)."""
+
+    def __init__(self, chain_id: str) -> None:
+        self.chain_id = chain_id
+        super().__init__(f"failed to get layer {chain_id}: layer does not exist")
+
+
+class InvalidError(ImageStoreError, ValueError):
+    """An argument that cannot be right, whatever the store holds."""
+
+
+class InvalidDigestError(InvalidError):
+    """A text that is no digest of the wanted kind."""
+
+    def __init__(self, text: object, reason: str) -> None:
+        self.text = text
+        self.reason = reason
+        shown = repr(text) if len(repr(text)) <= 160 else repr(text)[:150] + "…"
+        super().__init__(f"invalid digest {shown}: {reason}")
+
+
+class InvalidImageError(InvalidError):
+    """Bytes that are no image configuration."""
+
+
+class InvalidKeyError(InvalidError):
+    """A metadata key that Docker's directory could not hold as a file name."""
+
+    def __init__(self, key: object, reason: str) -> None:
+        self.key = key
+        self.reason = reason
+        shown = repr(key) if len(repr(key)) <= 160 else repr(key)[:150] + "…"
+        super().__init__(f"invalid metadata key {shown}: {reason}")
+
+
+class InvalidTimeError(InvalidError):
+    """A text that is no RFC 3339 time as Go reads it."""
+
+
+class UnsupportedPlatformError(InvalidError):
+    """The image's operating system has no layer store."""
+
+    def __init__(self, operating_system: str, known: Sequence[str]) -> None:
+        self.operating_system = operating_system
+        self.known = tuple(known)
+        stores = ", ".join(repr(name) for name in self.known) or "none"
+        super().__init__(f"unsupported image operating system {operating_system!r}: layer stores are given for {stores}")
+
+
+class AmbiguousIDError(InvalidError, LookupError):
+    """A short ID that is the beginning of several images' IDs; ``candidates`` has at most ten of them."""
+
+    def __init__(self, term: str, candidates: Sequence[str]) -> None:
+        self.term = term
+        self.candidates = tuple(candidates)
+        super().__init__(f"ambiguous image ID {term!r}: it may be {', '.join(self.candidates)}; give more digits")
+
+
+class UnusableBindError(InvalidError):
+    """An engine, a connection or a URL that a store cannot work on; the message says what to change."""
+
+
+class ReadOnlyError(InvalidError):
+    """A write was tried through a snapshot of ``Store.reading``."""
+
+
+class ConflictError(ImageStoreError):
+    """The request is sound, but what the store holds forbids it."""
+
+
+class ParentCycleError(ConflictError):
+    """The link would make an image its own ancestor."""
+
+    def __init__(self, image_id: str, parent: str) -> None:
+        self.image_id = image_id
+        self.parent = parent
+        relation = "itself" if image_id == parent else f"its descendant {parent}"
+        super().__init__(f"cannot make {relation} the parent of image {image_id}: an image cannot be its own ancestor")
+
+
+class DependentChildrenError(ConflictError):
+    """The image has children; ``children`` names them."""
+
+    def __init__(self, image_id: str, children: Sequence[str]) -> None:
+        self.image_id = image_id
+        self.children = tuple(children)
+        super().__init__(
+            f"conflict: unable to delete {image_id} (cannot be forced) - image has dependent child images: "
+            f"{', '.join(self.children)}; remove them first"
+        )
+
+
+class DataLossError(ImageStoreError):
+    """Something that was stored is damaged."""
+
+
+class CorruptBlobError(DataLossError):
+    """Stored bytes that no longer have the digest under which they lie."""
+
+    def __init__(self, digest: str) -> None:
+        self.digest = digest
+        super().__init__(f"failed to verify: {digest}: the stored bytes are damaged; restore this blob from a copy")
+
+
+class SchemaError(ImageStoreError):
+    """The database's tables are not those of this release."""
+
+
+class SchemaMissingError(SchemaError):
+    """The database has no tables of ours, and none were to be created."""
+
+
+class SchemaTooOldError(SchemaError):
+    """The database stands at an earlier revision."""
+
+    def __init__(self, current: str, head: str) -> None:
+        self.current = current
+        self.head = head
+        super().__init__(
+            f"the database is at revision {current}, this release needs {head}: run 'imagestore db upgrade'"
+        )
+
+
+class SchemaTooNewError(SchemaError):
+    """The database stands at a revision that this release does not know."""
+
+    def __init__(self, current: str, head: str) -> None:
+        self.current = current
+        self.head = head
+        super().__init__(
+            f"the database is at revision {current}, which is newer than {head}, the newest that this release knows: "
+            "install the release that wrote it, or a later one"
+        )
+
+
+class ForeignSchemaError(SchemaError):
+    """There are imagestore_* tables, but no revision of ours: something else made them."""

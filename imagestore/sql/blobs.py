@@ -1,0 +1,81 @@
+"""Blobs: bytes under their SHA-256 digest. Those that are images have a row in `imagestore.sql.images` beside."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from sqlalchemy import Connection, LargeBinary, bindparam, delete, select
+from sqlalchemy.dialects.postgresql import insert
+
+from imagestore.digest import Digest
+from imagestore.errors import BlobNotFoundError, CorruptBlobError
+from imagestore.sql.schema import blobs
+
+INSERT: Final = insert(blobs).on_conflict_do_nothing()
+INSERT_RETURNING: Final = INSERT.returning(blobs.c.digest)
+DELETE: Final = delete(blobs).where(blobs.c.digest == bindparam("blob"))
+_SELECT: Final = select(blobs.c.data).where(blobs.c.digest == bindparam("blob"))
+_SELECT_MANY: Final = select(blobs.c.digest, blobs.c.data).where(blobs.c.digest.in_(bindparam("blobs", expanding=True)))
+_PAGE: Final = (
+    select(blobs.c.digest)
+    .where(blobs.c.digest > bindparam("after", type_=LargeBinary))
+    .order_by(blobs.c.digest)
+    .limit(bindparam("limit"))
+)
+
+
+def get(connection: Connection, digest: Digest) -> bytes:
+    """A blob's bytes, verified. One read by key.
+
+    Raises:
+        BlobNotFoundError: there is none.
+        CorruptBlobError: the stored bytes have another digest.
+    """
+    data = connection.execute(_SELECT, {"blob": digest}).scalar()
+    if data is None:
+        raise BlobNotFoundError(digest)
+    return verified(digest, data)
+
+
+def get_many(connection: Connection, digests: Sequence[Digest]) -> dict[Digest, bytes]:
+    """The verified bytes of those of the blobs that are there; one query.
+
+    Raises:
+        CorruptBlobError: the bytes of one have another digest.
+    """
+    rows = connection.execute(_SELECT_MANY, {"blobs": list(digests)})
+    return {digest: verified(digest, data) for digest, data in rows}
+
+
+def insert_one(connection: Connection, digest: Digest, data: bytes) -> bool:
+    """Store a blob; returns whether it is new. The caller has taken the digest from the data."""
+    return connection.execute(INSERT_RETURNING, {"digest": digest, "data": data}).first() is not None
+
+
+def insert_many(connection: Connection, data: Mapping[Digest, bytes]) -> None:
+    """Store blobs, those that are there already staying as they are; one statement, in the order of the digests, so that two
+    callers never wait for each other crosswise."""
+    if data:
+        connection.execute(INSERT, [{"digest": digest, "data": data[digest]} for digest in sorted(data)])
+
+
+def delete_one(connection: Connection, digest: Digest) -> None:
+    """Remove a blob; its metadata and its row of images go with it. A missing one is no error."""
+    connection.execute(DELETE, {"blob": digest})
+
+
+def page(connection: Connection, after: Digest | None, limit: int) -> list[Digest]:
+    """The next digests in order, at most ``limit``; costs what it returns."""
+    return list(connection.execute(_PAGE, {"after": after.raw if after else b"", "limit": limit}).scalars())
+
+
+def verified(digest: Digest, data: bytes) -> bytes:
+    """The data, if it has this digest.
+
+    Raises:
+        CorruptBlobError: it has another.
+    """
+    if Digest.from_bytes(data) != digest:
+        raise CorruptBlobError(digest)
+    return data

@@ -1,0 +1,169 @@
+"""Engines as the store needs them, and the little that differs between SQLite and PostgreSQL.
+
+SQLite: the driver sends no BEGIN of its own. A hook sends it: plain, or IMMEDIATE where the execution option `BEGIN` says so, which
+all writes of a store do, because a read transaction that becomes a write fails at once when another writer was quicker.
+"""
+
+from __future__ import annotations
+
+import functools
+import secrets
+import sqlite3
+from typing import Any, Final
+
+import sqlalchemy
+from sqlalchemy import URL, Connection, Engine, event, make_url
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+from sqlalchemy.pool import QueuePool
+
+from imagestore.errors import UnusableBindError
+
+BEGIN: Final = "imagestore_begin"
+"""The execution option of a SQLAlchemy Connection whose value follows the word BEGIN on SQLite."""
+
+TIMEOUT: Final = 10.0
+"""Seconds that a connection to SQLite waits for another one's write."""
+
+_SUPPORTED: Final = {"sqlite": "pysqlite", "postgresql": "psycopg"}
+_WRONG_URL: Final = "use 'sqlite:////absolute/path.db', 'sqlite:///relative/path.db' or 'postgresql+psycopg://user@host/database'"
+
+
+def parse_url(url: str | URL) -> URL:
+    """The URL of a database as the engines of this package take it.
+
+    ``postgresql://`` means psycopg; a memory URL of SQLite becomes a database in memory that all threads of the process share.
+
+    Raises:
+        UnusableBindError: it is no URL, or one of another database or driver.
+    """
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise UnusableBindError(f"not a database URL: {_WRONG_URL}") from error
+    backend, _, driver = parsed.drivername.partition("+")
+    if backend == "postgres":
+        raise UnusableBindError(f"unknown database in {parsed}: write 'postgresql', not 'postgres'; {_WRONG_URL}")
+    if backend not in _SUPPORTED or driver not in ("", _SUPPORTED[backend]):
+        raise UnusableBindError(f"unsupported database or driver {parsed.drivername!r} in {parsed}: {_WRONG_URL}")
+    parsed = parsed.set(drivername=f"{backend}+{_SUPPORTED[backend]}")
+    if backend == "sqlite" and parsed.database in (None, "", ":memory:"):
+        return parsed.set(database=f"file:/imagestore-{secrets.token_hex(16)}", query={"vfs": "memdb", "uri": "true"})
+    return parsed
+
+
+def create_engine(url: str | URL, *, autocommit: bool = False, timeout: float = TIMEOUT) -> Engine:
+    """An engine with a pool of its own, configured for a store.
+
+    Args:
+        url: as `parse_url` takes it.
+        autocommit: for reads: each statement is its own transaction, without a BEGIN and its round trip.
+        timeout: seconds that SQLite waits for a lock.
+
+    Raises:
+        UnusableBindError: the URL is wrong. Nothing connects yet.
+    """
+    parsed = parse_url(url)
+    options: dict[str, Any] = {"poolclass": QueuePool}
+    if autocommit:
+        options["isolation_level"] = "AUTOCOMMIT"
+    elif parsed.get_backend_name() == "postgresql":
+        options["isolation_level"] = "READ COMMITTED"
+    try:
+        engine = sqlalchemy.create_engine(parsed, **options)
+    except (NoSuchModuleError, ModuleNotFoundError) as error:
+        raise UnusableBindError(f"no driver for {parsed.drivername!r}: {error}") from error
+    except ImportError as error:
+        raise UnusableBindError(
+            f"psycopg does not load ({error}): install libpq, or the wheel that brings it: pip install 'imagestore[binary]'"
+        ) from error
+    if engine.dialect.name == "sqlite":
+        _configure_sqlite(engine, sends_begin=not autocommit, timeout=timeout)
+    else:
+        event.listen(engine, "connect", _read_binary)
+    return engine
+
+
+def configure(engine: Engine, *, timeout: float = TIMEOUT) -> Engine:
+    """Make a host's own SQLite engine fit for ``Store(engine)`` and ``store.joined(connection)``; call it before it connects.
+
+    From then on BEGIN is sent when SQLAlchemy says so (so that a rollback takes back what was done in savepoints), foreign keys are
+    enforced, a lock is waited for, and the journal is a WAL with every commit synced. An engine on PostgreSQL needs nothing and is
+    left as it is.
+
+    Returns:
+        The same engine.
+    """
+    if engine.dialect.name == "sqlite":
+        _configure_sqlite(engine, sends_begin=True, timeout=timeout)
+    return engine
+
+
+def begin_immediate(connection: Connection) -> None:
+    """Take the write lock in the transaction that has just begun, on an engine that `configure` has not seen (SQLite)."""
+    if connection.dialect.name == "sqlite" and not in_transaction(connection):
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def in_transaction(connection: Connection) -> bool:
+    """Whether the driver's connection is in a transaction that a rollback would undo, or will be with its next statement."""
+    driver_connection: Any = connection.connection.dbapi_connection
+    if connection.dialect.name == "sqlite":
+        return bool(driver_connection.in_transaction)
+    return connection.in_transaction() and not driver_connection.autocommit
+
+
+def begin_snapshot(connection: Connection) -> None:
+    """Begin, on a connection of an autocommit engine or in a transaction that has just begun, one that sees a single state."""
+    if connection.dialect.name == "sqlite":
+        if not in_transaction(connection):
+            connection.exec_driver_sql("BEGIN")
+    elif in_transaction(connection):
+        connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+    else:
+        connection.exec_driver_sql("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+
+
+def enforces_foreign_keys(connection: Connection) -> bool:
+    """Whether a row that names a missing one is refused: always on PostgreSQL, by a pragma of each connection on SQLite."""
+    if connection.dialect.name != "sqlite":
+        return True
+    return bool(connection.exec_driver_sql("PRAGMA foreign_keys").scalar())
+
+
+def _configure_sqlite(engine: Engine, *, sends_begin: bool, timeout: float) -> None:
+    @event.listens_for(engine, "connect")
+    def set_pragmas(connection: sqlite3.Connection, _record: object) -> None:
+        connection.isolation_level = None
+        # The timeout comes first: switching to WAL takes a lock that another process may hold.
+        connection.execute(f"PRAGMA busy_timeout = {round(timeout * 1000)}")
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA synchronous = FULL")
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_READONLY:
+                raise  # a read-only file keeps its journal mode, and is good for reading
+
+    if sends_begin:
+
+        @event.listens_for(engine, "begin")
+        def send_begin(connection: Connection) -> None:
+            mode = connection.get_execution_options().get(BEGIN, "")
+            connection.exec_driver_sql(f"BEGIN {mode}".rstrip())
+
+
+def _read_binary(connection: Any, _record: object) -> None:
+    """Let psycopg fetch rows in PostgreSQL's binary format: a BYTEA of a megabyte comes four times as fast."""
+    connection.cursor_factory = _binary_cursor()
+
+
+@functools.cache
+def _binary_cursor() -> type[Any]:
+    import psycopg  # when the first connection to PostgreSQL is made, and not before
+
+    class BinaryCursor(psycopg.Cursor[Any]):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            self.format = psycopg.pq.Format.BINARY
+
+    return BinaryCursor
