@@ -10,17 +10,20 @@
     ├── InvalidError (ValueError)
     │   ├── InvalidDigestError          not an "algorithm:hex" digest, or not one of sha256 where that is needed
     │   ├── InvalidImageError           bytes that Go's image.NewFromJSON or Store.Create refuses
+    │   ├── InvalidBlobError            a blob without bytes
     │   ├── InvalidKeyError             a metadata key that no file name can be
     │   ├── InvalidTimeError            not an RFC 3339 time
     │   ├── UnsupportedPlatformError    no layer store for this operating system
     │   ├── AmbiguousIDError (LookupError)   a short ID that begins several
     │   ├── UnusableBindError           an engine, a connection or a URL that a store cannot work on
+    │   ├── UnusableDataRootError       a path in which Docker's image database is not to be found
     │   └── ReadOnlyError               a write through ``Store.reading``
     ├── ConflictError
     │   ├── ParentCycleError            the link would make an image its own ancestor
     │   └── DependentChildrenError      the image has children, and was not to be forced
     ├── DataLossError
-    │   └── CorruptBlobError            stored bytes that no longer have their digest
+    │   ├── CorruptBlobError            stored bytes that no longer have their digest
+    │   └── IncompleteCopyError         damaged blobs were left out of a copy
     └── SchemaError
         ├── SchemaMissingError          the database has no tables of ours
         ├── SchemaTooOldError           an upgrade is needed, and the command is named
@@ -103,6 +106,13 @@ class InvalidImageError(InvalidError):
     """Bytes that are no image configuration."""
 
 
+class InvalidBlobError(InvalidError):
+    """A blob without bytes, which no backend stores."""
+
+    def __init__(self) -> None:
+        super().__init__("invalid empty data: a blob has at least one byte")
+
+
 class InvalidKeyError(InvalidError):
     """A metadata key that Docker's directory could not hold as a file name."""
 
@@ -124,7 +134,9 @@ class UnsupportedPlatformError(InvalidError):
         self.operating_system = operating_system
         self.known = tuple(known)
         stores = ", ".join(repr(name) for name in self.known) or "none"
-        super().__init__(f"unsupported image operating system {operating_system!r}: layer stores are given for {stores}")
+        super().__init__(
+            f"unsupported image operating system {operating_system!r}: layer stores are given for {stores}"
+        )
 
 
 class AmbiguousIDError(InvalidError, LookupError):
@@ -138,6 +150,10 @@ class AmbiguousIDError(InvalidError, LookupError):
 
 class UnusableBindError(InvalidError):
     """An engine, a connection or a URL that a store cannot work on; the message says what to change."""
+
+
+class UnusableDataRootError(InvalidError):
+    """A path in which Docker's image database is not to be found; the message says what was looked for."""
 
 
 class ReadOnlyError(InvalidError):
@@ -180,6 +196,20 @@ class CorruptBlobError(DataLossError):
     def __init__(self, digest: str) -> None:
         self.digest = digest
         super().__init__(f"failed to verify: {digest}: the stored bytes are damaged; restore this blob from a copy")
+
+
+class IncompleteCopyError(DataLossError):
+    """Blobs of the source are damaged and were left out; ``blobs`` and ``metadata`` count what was written, ``damaged`` names them."""
+
+    def __init__(self, blobs: int, metadata: int, damaged: Sequence[str]) -> None:
+        self.blobs = blobs
+        self.metadata = metadata
+        self.damaged = tuple(damaged)
+        more = f" and {len(self.damaged) - 10} more" if len(self.damaged) > 10 else ""
+        super().__init__(
+            f"everything was copied but {len(self.damaged)} damaged blobs of the source: {', '.join(self.damaged[:10])}{more}; "
+            "restore them from elsewhere and copy again"
+        )
 
 
 class SchemaError(ImageStoreError):
