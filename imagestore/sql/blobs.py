@@ -12,9 +12,8 @@ from imagestore.digest import Digest
 from imagestore.errors import BlobNotFoundError, CorruptBlobError
 from imagestore.sql.schema import blobs
 
-INSERT: Final = insert(blobs).on_conflict_do_nothing()
-INSERT_RETURNING: Final = INSERT.returning(blobs.c.digest)
-DELETE: Final = delete(blobs).where(blobs.c.digest == bindparam("blob"))
+_INSERT: Final = insert(blobs).on_conflict_do_nothing().returning(blobs.c.digest)
+_DELETE: Final = delete(blobs).where(blobs.c.digest == bindparam("blob"))
 _SELECT: Final = select(blobs.c.data).where(blobs.c.digest == bindparam("blob"))
 _SELECT_MANY: Final = select(blobs.c.digest, blobs.c.data).where(blobs.c.digest.in_(bindparam("blobs", expanding=True)))
 _PAGE: Final = (
@@ -50,19 +49,19 @@ def get_many(connection: Connection, digests: Sequence[Digest]) -> dict[Digest, 
 
 def insert_one(connection: Connection, digest: Digest, data: bytes) -> bool:
     """Store a blob; returns whether it is new. The caller has taken the digest from the data."""
-    return connection.execute(INSERT_RETURNING, {"digest": digest, "data": data}).first() is not None
+    return connection.execute(_INSERT, {"digest": digest, "data": data}).first() is not None
 
 
-def insert_many(connection: Connection, data: Mapping[Digest, bytes]) -> None:
-    """Store blobs, those that are there already staying as they are; one statement, in the order of the digests, so that two
-    callers never wait for each other crosswise."""
-    if data:
-        connection.execute(INSERT, [{"digest": digest, "data": data[digest]} for digest in sorted(data)])
+def insert_many(connection: Connection, data: Mapping[Digest, bytes]) -> list[Digest]:
+    """Store blobs, those that are there already staying as they are; returns those that are new. One statement for a thousand, in
+    the order of the digests, so that two callers never wait for each other crosswise."""
+    rows = [{"digest": digest, "data": data[digest]} for digest in sorted(data)]
+    return list(connection.execute(_INSERT, rows).scalars()) if rows else []
 
 
 def delete_one(connection: Connection, digest: Digest) -> None:
     """Remove a blob; its metadata and its row of images go with it. A missing one is no error."""
-    connection.execute(DELETE, {"blob": digest})
+    connection.execute(_DELETE, {"blob": digest})
 
 
 def page(connection: Connection, after: Digest | None, limit: int) -> list[Digest]:

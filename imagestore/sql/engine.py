@@ -9,7 +9,8 @@ from __future__ import annotations
 import functools
 import secrets
 import sqlite3
-from typing import Any, Final
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, TypeVar
 
 import sqlalchemy
 from sqlalchemy import URL, Connection, Engine, event, make_url
@@ -18,11 +19,15 @@ from sqlalchemy.pool import QueuePool
 
 from imagestore.errors import UnusableBindError
 
+T = TypeVar("T")
+
 BEGIN: Final = "imagestore_begin"
 """The execution option of a SQLAlchemy Connection whose value follows the word BEGIN on SQLite."""
 
 TIMEOUT: Final = 10.0
 """Seconds that a connection to SQLite waits for another one's write."""
+
+_IN_ONE_STATEMENT: Final = 10_000  # parameters: SQLite takes 32,766, PostgreSQL 65,535
 
 _SUPPORTED: Final = {"sqlite": "pysqlite", "postgresql": "psycopg"}
 _WRONG_URL: Final = "use 'sqlite:////absolute/path.db', 'sqlite:///relative/path.db' or 'postgresql+psycopg://user@host/database'"
@@ -96,6 +101,12 @@ def configure(engine: Engine, *, timeout: float = TIMEOUT) -> Engine:
     if engine.dialect.name == "sqlite":
         _configure_sqlite(engine, sends_begin=True, timeout=timeout)
     return engine
+
+
+def pieces(values: Sequence[T], size: int = _IN_ONE_STATEMENT) -> Iterator[Sequence[T]]:
+    """The values in pieces, each as many as one IN list may have."""
+    for start in range(0, len(values), size):
+        yield values[start : start + size]
 
 
 def begin_immediate(connection: Connection) -> None:

@@ -1,0 +1,1 @@
+"""Implementations of `imagestore.backend.StoreBackend`: SQL tables, and Docker's own directory."""

@@ -1,0 +1,118 @@
+"""The backend on SQL: blobs and metadata keys as rows, on SQLite or PostgreSQL.
+
+A blob that is an image is in every `imagestore.store.Store` on the same database at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from types import TracebackType
+from typing import Final, Self
+
+from sqlalchemy import URL, Connection, Engine
+
+from imagestore.backend import check_blob, check_key
+from imagestore.bind import Bind, EngineBind
+from imagestore.digest import Digest, ImageID
+from imagestore.errors import InvalidImageError, MetadataNotFoundError
+from imagestore.image import Image
+from imagestore.sql import blobs, images, metadata
+
+_PAGE: Final = 1000
+
+
+class SQLBackend:
+    """`imagestore.backend.StoreBackend` on the tables of `imagestore.sql.schema`. Every write commits, unless its store has joined.
+
+    `get` verifies bytes. The calls for metadata ask only whether the blob is there: to hash it each time is `imagestore.verify`'s work.
+
+    Args:
+        bind: the host's own Engine, as `imagestore.store.Store` takes it.
+        schema: the PostgreSQL schema that has the tables.
+    """
+
+    def __init__(self, bind: Engine | Bind, *, schema: str | None = None) -> None:
+        self._bind = EngineBind.of(bind, schema=schema) if isinstance(bind, Engine) else bind
+
+    @classmethod
+    def open(cls, url: str | URL, *, schema: str | None = None, create_schema: bool = True) -> Self:
+        """Open the database at a URL; see `imagestore.store.Store.open` for the arguments and the errors."""
+        return cls(EngineBind.open(url, schema=schema, create_schema=create_schema))
+
+    def close(self) -> None:
+        """Close the connections that `open` has made; a host's engine stays as it is."""
+        self._bind.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def walk(self) -> Iterator[Digest]:
+        """Every blob's digest in order, in pages of a thousand. A blob that comes or goes meanwhile may or may not be among them."""
+        after: Digest | None = None
+        while found := self._bind.read(blobs.page, after, _PAGE):
+            yield from found
+            after = found[-1]
+
+    def get(self, digest: str) -> bytes:
+        """The bytes of a blob, verified. One read by key."""
+        return self._bind.read(blobs.get, _sha256(digest))
+
+    def get_many(self, digests: Sequence[str]) -> dict[Digest, bytes]:
+        """The verified bytes of those of the blobs that are there; one query for every ten thousand."""
+        return self._bind.read(blobs.get_many, [_sha256(digest) for digest in digests])
+
+    def set(self, data: bytes) -> Digest:
+        """Store a blob and return its digest. One that is an image is an image of the store from then on."""
+        return self.set_many([data])[0]
+
+    def set_many(self, data: Sequence[bytes]) -> list[Digest]:
+        """Store blobs in one transaction; their digests, in the same order."""
+        digests = [check_blob(each) for each in data]
+        found = dict(zip(digests, data, strict=True))
+        configs = {ImageID.from_digest(digest): each for digest, each in found.items() if _is_image(each)}
+        others = {digest: each for digest, each in found.items() if digest not in configs}
+        self._bind.write(_store, configs, others)
+        return digests
+
+    def delete(self, digest: str) -> None:
+        """Remove a blob and its metadata; a missing one is no error. Children keep the metadata that names it."""
+        self._bind.write(images.delete_blob, _sha256(digest))
+
+    def set_metadata(self, digest: str, key: str, data: bytes) -> None:
+        """Store a value beside a blob, in place of an earlier one. A few statements by key."""
+        self._bind.write(metadata.put, _sha256(digest), check_key(key), bytes(data))
+
+    def get_metadata(self, digest: str, key: str) -> bytes:
+        """The value under a key. One read by key."""
+        value = self._bind.read(metadata.get, _sha256(digest), check_key(key))
+        if value is None:
+            raise MetadataNotFoundError(digest, key)
+        return value
+
+    def delete_metadata(self, digest: str, key: str) -> None:
+        """Remove a key; a missing key or blob is no error."""
+        self._bind.write(metadata.remove, _sha256(digest), check_key(key))
+
+    def metadata_keys(self, digest: str) -> list[str]:
+        """All keys of a blob, in order; none for a blob that is not there."""
+        return [key.decode("utf-8", "surrogateescape") for key in self._bind.read(metadata.keys, _sha256(digest))]
+
+
+def _store(connection: Connection, configs: dict[ImageID, bytes], others: dict[Digest, bytes]) -> None:
+    blobs.insert_many(connection, others)
+    images.create_many(connection, configs)
+
+
+def _is_image(data: bytes) -> bool:
+    try:
+        Image.from_json(data)
+    except InvalidImageError:
+        return False
+    return True
+
+
+def _sha256(digest: str) -> Digest:
+    return ImageID(digest).digest

@@ -1,0 +1,234 @@
+"""What a store is bound to, and so who commits: an Engine, a caller's Connection, or a snapshot for reading.
+
+This is the one place that opens transactions and retries them. A bind runs a function of `imagestore.sql` on a connection:
+``bind.write(images.create, image_id, config)`` calls ``images.create(connection, image_id, config)``.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any, Concatenate, Final, ParamSpec, Protocol, TypeVar
+
+from sqlalchemy import Connection, Engine, NestedTransaction
+from sqlalchemy.exc import DBAPIError
+
+from imagestore.errors import ReadOnlyError, UnusableBindError
+from imagestore.sql.driver_errors import add_remedy, is_transient
+from imagestore.sql.engine import BEGIN, begin_immediate, begin_snapshot, enforces_foreign_keys, in_transaction
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_ATTEMPTS: Final = 5
+_PAUSE: Final = 0.01  # seconds; doubled at each attempt, of which a random part is waited
+
+_NO_TRANSACTION: Final = (
+    "the connection is in no transaction that its rollback would undo: begin one first, and on SQLite pass the engine to "
+    "imagestore.configure() before it connects"
+)
+_NO_FOREIGN_KEYS: Final = (
+    "foreign keys are off on this connection: pass the engine to imagestore.configure() before it connects"
+)
+
+
+class Bind(Protocol):
+    """Where the functions of `imagestore.sql` run."""
+
+    def read(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a function that only reads."""
+        ...
+
+    def write(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a function that writes, all of it or nothing."""
+        ...
+
+    def begin(self) -> AbstractContextManager[Bind]:
+        """One transaction for several calls; it commits at the end of the block, and rolls back on an exception."""
+        ...
+
+    def reading(self) -> AbstractContextManager[Bind]:
+        """One connection for several reads that see one state."""
+        ...
+
+    def close(self) -> None:
+        """Give back what this bind has opened itself."""
+        ...
+
+
+class EngineBind:
+    """Transactions of the store's own, each retried as a whole where the database says that it may succeed at the next try.
+
+    Args:
+        writer: the engine of writes.
+        reader: the engine of reads, in autocommit; a host's engine serves for both.
+        schema: the PostgreSQL schema that has the tables, or None for that of the connection.
+        owned: whether `close` disposes of the engines.
+    """
+
+    def __init__(self, writer: Engine, reader: Engine | None = None, *, schema: str | None = None, owned: bool = False) -> None:
+        options: dict[str, Any] = {} if schema is None else {"schema_translate_map": {None: schema}}
+        self.engine = writer
+        self._owned = [engine for engine in (writer, reader) if engine is not None] if owned else []
+        self._writer = writer.execution_options(**options, **{BEGIN: "IMMEDIATE"})
+        self._reader = (reader or writer).execution_options(**options) if options else reader or writer
+
+    def read(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a function on a connection of the readers."""
+        try:
+            with self._reader.connect() as connection:
+                return function(connection, *args, **kwargs)
+        except DBAPIError as error:
+            add_remedy(error)
+            raise
+
+    def write(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a function in a transaction of its own, and commit; at a deadlock or a lost race, again from the start."""
+        attempt = 0
+        while True:
+            try:
+                with self._transaction() as connection:
+                    return function(connection, *args, **kwargs)
+            except DBAPIError as error:
+                attempt += 1
+                add_remedy(error)
+                if attempt == _ATTEMPTS or not is_transient(error):
+                    raise
+            time.sleep(random.uniform(0, _PAUSE * 2**attempt))  # noqa: S311  jitter, no secret
+
+    @contextmanager
+    def begin(self) -> Iterator[Bind]:
+        """A transaction around the block. It is not retried: what the block did beside is not ours to repeat."""
+        with self._transaction() as connection:
+            yield ConnectionBind(connection)
+
+    @contextmanager
+    def reading(self) -> Iterator[Bind]:
+        """A snapshot on a connection of the readers: one deferred BEGIN, REPEATABLE READ READ ONLY on PostgreSQL."""
+        with self._reader.connect() as connection:
+            if not self._owned:
+                connection.begin()
+            begin_snapshot(connection)
+            yield SnapshotBind(connection)
+
+    def close(self) -> None:
+        """Dispose of the engines that were made for this bind; a host's stay as they are."""
+        for engine in self._owned:
+            engine.dispose()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Connection]:
+        with self._writer.connect() as connection, connection.begin():
+            begin_immediate(connection)
+            yield connection
+
+
+class _HeldBind:
+    """Reads on a connection that someone else holds open."""
+
+    def __init__(self, connection: Connection, *, schema: str | None = None) -> None:
+        self._connection = connection
+        self._schema = schema
+
+    def read(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a function on the held connection."""
+        try:
+            if self._schema is None:  # the hot path of Store.reading()
+                return function(self._connection, *args, **kwargs)
+            with self._translated():
+                return function(self._connection, *args, **kwargs)
+        except DBAPIError as error:
+            add_remedy(error)
+            raise
+
+    def reading(self) -> AbstractContextManager[Bind]:
+        """The same connection, for reading alone."""
+        return nullcontext(SnapshotBind(self._connection, schema=self._schema))
+
+    def close(self) -> None:
+        """Nothing: who opened the connection closes it."""
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        """Our tables are in ``schema`` during a call; the option is put back, as it would change the caller's statements too."""
+        if self._schema is None:
+            yield
+            return
+        before = self._connection.get_execution_options().get("schema_translate_map")
+        self._connection.execution_options(schema_translate_map={**(before or {}), None: self._schema})
+        try:
+            yield
+        finally:
+            self._connection.execution_options(schema_translate_map=before)
+
+
+class ConnectionBind(_HeldBind):
+    """The caller's transaction: writes are savepoints in it, and nothing is ever committed or retried.
+
+    Raises:
+        UnusableBindError: the connection is in no real transaction, or does not enforce foreign keys.
+    """
+
+    def __init__(self, connection: Connection, *, schema: str | None = None) -> None:
+        super().__init__(connection, schema=schema)
+        self._require_transaction()
+        if not enforces_foreign_keys(connection):
+            raise UnusableBindError(_NO_FOREIGN_KEYS)
+
+    def write(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a function in a savepoint: an error undoes what it wrote, and leaves the caller's transaction as it was."""
+        self._require_transaction()
+        try:
+            savepoint = self._connection.begin_nested()
+            try:
+                with self._translated():
+                    result = function(self._connection, *args, **kwargs)
+            except BaseException as error:
+                self._roll_back(savepoint, error)
+                raise
+            savepoint.commit()
+        except DBAPIError as error:
+            add_remedy(error)
+            raise
+        return result
+
+    def begin(self) -> AbstractContextManager[Bind]:
+        """The caller's transaction goes on."""
+        return nullcontext(self)
+
+    def _require_transaction(self) -> None:
+        if self._connection.closed:
+            raise UnusableBindError("the connection is closed: join one that is open and in a transaction")
+        if self._connection.dialect.name not in ("sqlite", "postgresql"):
+            raise UnusableBindError(f"a store works on SQLite and PostgreSQL, not on {self._connection.dialect.name!r}")
+        if not self._connection.in_transaction() or not in_transaction(self._connection):
+            raise UnusableBindError(_NO_TRANSACTION)
+
+    def _roll_back(self, savepoint: NestedTransaction, error: BaseException) -> None:
+        connection = self._connection
+        if connection.invalidated:
+            return
+        if in_transaction(connection):
+            savepoint.rollback()
+            return
+        # A full disk makes SQLite roll back all of it. The caller must not believe that a commit keeps its own rows.
+        connection.invalidate(error)
+        error.add_note("SQLite has rolled back the caller's whole transaction: roll it back and run it again")
+
+
+class SnapshotBind(_HeldBind):
+    """Reads that see one state."""
+
+    def write(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Refuse.
+
+        Raises:
+            ReadOnlyError: always.
+        """
+        raise ReadOnlyError("a snapshot of Store.reading() is for reading: call the store itself, or Store.begin()")
+
+    def begin(self) -> AbstractContextManager[Bind]:
+        """Refuse, as `write` does."""
+        raise ReadOnlyError("a snapshot of Store.reading() is for reading: call Store.begin() of the store itself")

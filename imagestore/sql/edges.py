@@ -1,0 +1,236 @@
+"""Who is whose parent: the column ``images.parent``, an index over the metadata rows "parent", and its only writer.
+
+An edge is there where the named image exists and the edge closes no cycle among the edges that are there. Nothing here writes
+metadata: `imagestore.sql.metadata` and `imagestore.sql.images` do, around these functions.
+
+Locks on PostgreSQL come in this order: the child, the parent, the advisory lock of links. In a caller's REPEATABLE READ or SERIALIZABLE
+a walk may be stale, so there is no fast path and no advisory lock: all ancestors of the parent are locked instead. On SQLite the write
+transaction is the lock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from sqlalchemy import CTE, Connection, LargeBinary, bindparam, func, literal_column, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
+
+from imagestore.digest import Digest, ImageID
+from imagestore.errors import ImageNotFoundError, InvalidDigestError, ParentCycleError, ParentNotFoundError
+from imagestore.sql import blobs, schema
+from imagestore.sql.driver_errors import is_foreign_key_violation
+from imagestore.sql.schema import images, metadata_keys
+from imagestore.sql.types import ImageIDType
+
+KEY: Final = b"parent"
+"""The metadata key that names an image's parent (moby's store.go)."""
+
+
+class _SeesSnapshot(FunctionElement[bool]):
+    """Whether this transaction reads a snapshot that may be older than the locks it takes."""
+
+    inherit_cache = True
+
+
+@compiles(_SeesSnapshot, "sqlite")
+def _never(_element: _SeesSnapshot, _compiler: SQLCompiler, **_: object) -> str:
+    return "0"  # who writes is alone
+
+
+@compiles(_SeesSnapshot, "postgresql")
+def _by_isolation_level(_element: _SeesSnapshot, _compiler: SQLCompiler, **_: object) -> str:
+    return "current_setting('transaction_isolation') IN ('repeatable read', 'serializable')"
+
+
+def walk_up() -> CTE:
+    """The image ``:start`` and all its ancestors, in no order, as a recursive query that ends even on a damaged index."""
+    walk = (
+        select(images.c.id, images.c.parent)
+        .where(images.c.id == bindparam("start", type_=ImageIDType))
+        .cte("walk", recursive=True)
+    )
+    up = images.alias("up")
+    return walk.union(select(up.c.id, up.c.parent).join(walk, up.c.id == walk.c.parent))
+
+
+_WALK: Final = walk_up()
+_child_id: Final = bindparam("child", type_=ImageIDType)
+_parent_id: Final = bindparam("new_parent", type_=ImageIDType)
+
+# Meets the same statement of another link of this child, `images.HOLD` of a delete, and the UPDATE of a delete of its parent.
+# Without it: test_interleavings, opposite links, a cycle of two.
+_HOLD_CHILD: Final = select(images.c.id, images.c.parent, _SeesSnapshot()).where(images.c.id == _child_id).with_for_update()
+_HAS_CHILDREN: Final = select(images.c.id).where(images.c.parent == _child_id).limit(1)
+# Meets _HOLD_CHILD of a link of the parent on the fast path. Without it: test_interleavings, a cycle of three.
+_HOLD_PARENT: Final = select(images.c.id).where(images.c.id == _parent_id).with_for_update(read=True, key_share=True)
+# Meets itself: of two links that must walk, the second walks after the first has committed. Without it: a cycle of four.
+_LOCK_LINKS: Final = select(func.pg_advisory_xact_lock(func.hashtextextended(func.current_schema().op("||")("imagestore.links"), 0)))
+_ANCESTRY: Final = select(_WALK.c.id)
+# In a snapshot: meets _HOLD_CHILD of a link of any ancestor. Without it: a stale walk, and a cycle.
+_HOLD_ANCESTRY: Final = select(images.c.id).where(images.c.id.in_(select(_WALK.c.id))).with_for_update(read=True)
+_SET_PARENT: Final = update(images).where(images.c.id == _child_id).values(parent=_parent_id)
+_CLEAR_PARENT: Final = update(images).where(images.c.id == _child_id).values(parent=None)
+_UNLINK_CHILDREN: Final = update(images).where(images.c.parent == _parent_id).values(parent=None).returning(images.c.id)
+_LINK_WAITING: Final = (
+    update(images)
+    .where(
+        images.c.id.in_(
+            select(metadata_keys.c.digest).where(
+                literal_column("length(value)") == literal_column("71"),
+                metadata_keys.c.value == bindparam("named", type_=LargeBinary),
+                metadata_keys.c.key == bindparam("key", KEY, type_=LargeBinary),
+            )
+        )
+    )
+    .values(parent=_parent_id)
+)
+_WAITED_FOR: Final = select(metadata_keys.c.value).distinct().where(
+    literal_column("length(value)") == literal_column("71"),
+    metadata_keys.c.value.in_(bindparam("named", expanding=True)),
+    metadata_keys.c.key == bindparam("key", KEY, type_=LargeBinary),
+)
+_NO_IMAGE: Final = (
+    select(schema.blobs.c.digest)
+    .outerjoin(images, images.c.id == schema.blobs.c.digest)
+    .where(schema.blobs.c.digest == bindparam("blob", type_=ImageIDType), images.c.id.is_(None))
+)
+_BLOCKED_ROOT: Final = (
+    select(_WALK.c.id, metadata_keys.c.value)
+    .join(metadata_keys, metadata_keys.c.digest == _WALK.c.id)
+    .where(_WALK.c.parent.is_(None), metadata_keys.c.key == bindparam("key", KEY, type_=LargeBinary))
+)
+
+
+class Child(NamedTuple):
+    """An image that is held for a change of its parent."""
+
+    id: ImageID
+    parent: ImageID | None
+    sees_snapshot: bool
+
+
+def named(value: bytes) -> ImageID | None:
+    """The image that a metadata row "parent" names, or None where the value is no image ID. Pure."""
+    try:
+        return ImageID(value.decode("ascii"))
+    except (InvalidDigestError, UnicodeDecodeError):
+        return None
+
+
+def hold(connection: Connection, image_id: Digest) -> Child | None:
+    """Lock an image for a change of its parent; None where it is no image."""
+    row = connection.execute(_HOLD_CHILD, {"child": image_id}).first()
+    return None if row is None else Child(*row)
+
+
+def link(connection: Connection, child_id: ImageID, parent: ImageID) -> None:
+    """Make the edge from a child to its parent, for `imagestore.sql.images.set_parent`.
+
+    Costs four statements where the child has no children; else a walk up from the parent, of the depth of its ancestry.
+
+    Raises:
+        ImageNotFoundError: there is no such child.
+        ParentNotFoundError: there is no such parent.
+        ParentCycleError: the parent is the child itself or one of its descendants.
+    """
+    child = hold(connection, child_id)
+    if child is None:
+        raise ImageNotFoundError(child_id)
+    if _closes_cycle(connection, child, parent):
+        raise ParentCycleError(child_id, parent)
+    try:
+        connection.execute(_SET_PARENT, {"child": child_id, "new_parent": parent})
+    except IntegrityError as error:
+        if is_foreign_key_violation(error):
+            raise ParentNotFoundError(parent) from error
+        raise
+    _left(connection, child, parent)
+
+
+def follow(connection: Connection, child: Child, value: bytes) -> None:
+    """Make the edge that a metadata row "parent" stands for, or none where it names no image or would close a cycle."""
+    parent = named(value)
+    if parent is not None and (not _wait_for(connection, parent) or _closes_cycle(connection, child, parent)):
+        parent = None
+    if parent is None:
+        unlink(connection, child)
+    elif parent != child.parent:
+        connection.execute(_SET_PARENT, {"child": child.id, "new_parent": parent})
+        _left(connection, child, parent)
+
+
+def unlink(connection: Connection, child: Child) -> None:
+    """Take away a child's edge, if it has one."""
+    if child.parent is not None:
+        connection.execute(_CLEAR_PARENT, {"child": child.id})
+        _left(connection, child, None)
+
+
+def unlink_children(connection: Connection, parent: ImageID) -> list[ImageID]:
+    """Take away the edges of all children, and return who they were. The caller holds the parent."""
+    return list(connection.execute(_UNLINK_CHILDREN, {"new_parent": parent}).scalars())
+
+
+def link_waiting(connection: Connection, parent: ImageID) -> None:
+    """Make the edges of the images whose metadata already names this one, which has just been created and so closes no cycle."""
+    connection.execute(_LINK_WAITING, {"named": parent.encode(), "new_parent": parent})
+
+
+def link_waiting_many(connection: Connection, parents: Sequence[ImageID]) -> None:
+    """`link_waiting` for many images; one query where nothing waits."""
+    for value in connection.execute(_WAITED_FOR, {"named": [parent.encode() for parent in parents]}).scalars().all():
+        link_waiting(connection, ImageID(value.decode()))
+
+
+def relink_root(connection: Connection, image_id: ImageID) -> None:
+    """After an edge has gone: make the one that it may have kept from being made, as it would have closed a cycle.
+
+    That can only be the edge of the root above: such an image has a parent in its metadata and none in the index.
+    """
+    row = connection.execute(_BLOCKED_ROOT, {"start": image_id}).first()
+    if row is None or named(row.value) is None:
+        return
+    root = hold(connection, row.id)
+    if root is not None and root.parent is None:
+        follow(connection, root, row.value)
+
+
+def _left(connection: Connection, child: Child, parent: ImageID | None) -> None:
+    if child.parent is not None and child.parent != parent:
+        relink_root(connection, child.parent)
+
+
+def _closes_cycle(connection: Connection, child: Child, parent: ImageID) -> bool:
+    if parent == child.id:
+        return True
+    if child.sees_snapshot:
+        ancestry = connection.execute(_HOLD_ANCESTRY, {"start": parent}).scalars().all()
+    elif connection.execute(_HAS_CHILDREN, {"child": child.id}).first() is None:
+        return False  # nothing hangs below the child, and whoever would hang something there must hold it first
+    else:
+        if connection.execute(_HOLD_PARENT, {"new_parent": parent}).first() is None:
+            raise ParentNotFoundError(parent)
+        if connection.dialect.name == "postgresql":
+            connection.execute(_LOCK_LINKS)
+        ancestry = connection.execute(_ANCESTRY, {"start": parent}).scalars().all()
+    if not ancestry:
+        raise ParentNotFoundError(parent)
+    return child.id in ancestry
+
+
+def _wait_for(connection: Connection, parent: ImageID) -> bool:
+    """Whether the image is there, once no transaction that may be creating it is under way any more; if so, it is held."""
+    while connection.execute(_HOLD_PARENT, {"new_parent": parent}).first() is None:
+        if connection.dialect.name == "sqlite":
+            return False
+        # The insert waits for the transaction that has inserted the same blob, and so for its image.
+        if blobs.insert_one(connection, parent, b""):
+            blobs.delete_one(connection, parent)
+            return False
+        if connection.execute(_NO_IMAGE, {"blob": parent}).first() is not None:
+            return False
+    return True

@@ -1,0 +1,320 @@
+"""Images: what moby's store keeps in ``map[ID]*imageMeta``, as rows.
+
+A row of ``images`` exists for each blob that is an image; who parses the bytes to know it stands outside, and so does who commits.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from sqlalchemy import Connection, LargeBinary, Row, Select, and_, bindparam, func, literal_column, select
+from sqlalchemy.dialects.postgresql import insert
+
+from imagestore.digest import Digest, ImageID
+from imagestore.errors import AmbiguousIDError, CorruptBlobError, ImageNotFoundError
+from imagestore.image import Image
+from imagestore.sql import blobs, edges, metadata, schema
+from imagestore.sql.engine import pieces
+from imagestore.sql.schema import images, metadata_keys
+from imagestore.sql.types import ImageIDType
+
+_log: Final = logging.getLogger("imagestore")
+
+_CANDIDATES: Final = 10  # that an ambiguous ID names at most
+_ATTEMPTS: Final = 10
+_BATCH: Final = 1000  # images that one statement of a bulk create stores
+_HEX: Final = re.compile("[0-9a-f]{0,64}", re.ASCII)
+
+_image_id: Final = bindparam("image_id", type_=ImageIDType)
+_has_parent_row: Final = and_(
+    metadata_keys.c.digest == images.c.id, metadata_keys.c.key == bindparam("parent_key", edges.KEY, type_=LargeBinary)
+)
+_rows: Final = (
+    select(images.c.id, schema.blobs.c.data, metadata_keys.c.value)
+    .join(schema.blobs, schema.blobs.c.digest == images.c.id)
+    .outerjoin(metadata_keys, _has_parent_row)
+)
+_child: Final = images.alias("child")
+# One probe of the index for each row. As NOT EXISTS, PostgreSQL reads that index from its beginning for every page.
+_is_head: Final = (
+    select(literal_column("1")).where(_child.c.parent == images.c.id).limit(1).scalar_subquery().is_(None)
+)
+
+
+def _page_of(rows: Select[Any]) -> Select[Any]:
+    after = images.c.id > bindparam("after", type_=LargeBinary)
+    return rows.where(after).order_by(images.c.id).limit(bindparam("limit"))
+
+
+SELECT: Final = _rows.where(images.c.id == _image_id)
+EXISTS: Final = select(literal_column("1")).select_from(images).where(images.c.id == _image_id)
+SEARCH: Final = (
+    select(images.c.id)
+    .where(images.c.id.between(bindparam("low", type_=LargeBinary), bindparam("high", type_=LargeBinary)))
+    .order_by(images.c.id)
+    .limit(literal_column(str(_CANDIDATES)))
+)
+PARENT: Final = select(images.c.id, metadata_keys.c.value).outerjoin(metadata_keys, _has_parent_row).where(images.c.id == _image_id)
+_SELECT_MANY: Final = _rows.where(images.c.id.in_(bindparam("image_ids", expanding=True)))
+_PAGES: Final = {False: _page_of(_rows), True: _page_of(_rows.where(_is_head))}
+_ALL: Final = {False: _rows.order_by(images.c.id), True: _rows.where(_is_head).order_by(images.c.id)}
+_EXISTING: Final = select(images.c.id).where(images.c.id.in_(bindparam("image_ids", expanding=True)))
+_COUNT: Final = select(func.count()).select_from(images)
+_CHILDREN: Final = select(images.c.id).where(images.c.parent == _image_id).order_by(images.c.id)
+_METADATA: Final = (
+    select(metadata_keys.c.value)
+    .join(images, images.c.id == metadata_keys.c.digest)
+    .where(metadata_keys.c.digest == _image_id, metadata_keys.c.key == bindparam("key", type_=LargeBinary))
+)
+
+_INSERT: Final = insert(images).on_conflict_do_nothing()
+# Meets HOLD of a delete: what the insert of the blob has met is there until this transaction ends. Without it: create and then link,
+# in one transaction, is answered "no such image".
+_HOLD_SHARED: Final = EXISTS.with_for_update(read=True, key_share=True)
+# Meets the foreign key of a link to this image, and edges._HOLD_CHILD. Without it: a link whose metadata names an image that is gone.
+_HOLD: Final = EXISTS.with_for_update()
+_HOLD_MANY: Final = _EXISTING.order_by(images.c.id).with_for_update(read=True, key_share=True)
+
+
+def create(connection: Connection, image_id: ImageID, config: bytes) -> bool:
+    """Store an image, whose bytes the caller has parsed; returns whether it is new. A handful of statements by key.
+
+    Children whose metadata already names the new ID get their edge.
+    """
+    for _ in range(_ATTEMPTS):
+        if blobs.insert_one(connection, image_id, config):
+            break
+        if connection.execute(_HOLD_SHARED, {"image_id": image_id}).first() is not None:
+            return False
+    else:
+        return adopt(connection, image_id)
+    connection.execute(_INSERT, {"id": image_id})
+    edges.link_waiting(connection, image_id)
+    return True
+
+
+def adopt(connection: Connection, image_id: ImageID) -> bool:
+    """Make the row of an image whose blob is there without one: the index was damaged, or an earlier release could not read it."""
+    inserted = connection.execute(_INSERT, {"id": image_id}).rowcount > 0
+    edges.link_waiting(connection, image_id)
+    metadata.reindex(connection, image_id)
+    return inserted
+
+
+def create_many(connection: Connection, configs: Mapping[ImageID, bytes]) -> None:
+    """Store many images, as `create` does one; a few statements for each thousand."""
+    for batch in pieces(list(configs.items()), _BATCH):
+        _create_batch(connection, dict(batch))
+
+
+def get(connection: Connection, image_id: ImageID) -> Image:
+    """One image, its bytes verified and not parsed yet; its parent is what the metadata says. One read by key.
+
+    Raises:
+        ImageNotFoundError: there is none.
+        CorruptBlobError: the stored bytes have another digest.
+    """
+    row = connection.execute(SELECT, {"image_id": image_id}).first()
+    if row is None:
+        raise ImageNotFoundError(image_id)
+    return image_of(*row)
+
+
+def get_many(connection: Connection, image_ids: Iterable[ImageID]) -> dict[ImageID, Image]:
+    """Those of the images that are there, verified; one query for every ten thousand.
+
+    Raises:
+        CorruptBlobError: the stored bytes of one have another digest.
+    """
+    wanted = list(dict.fromkeys(image_ids))
+    found = {
+        row.id: image_of(*row)
+        for some in pieces(wanted)
+        for row in connection.execute(_SELECT_MANY, {"image_ids": some})
+    }
+    return {image_id: found[image_id] for image_id in wanted if image_id in found}
+
+
+def page(connection: Connection, after: ImageID | None, limit: int, heads: bool) -> tuple[list[Image], ImageID | None]:
+    """The next images in the order of their IDs, or heads alone, and the last ID that was looked at, None at the end.
+
+    A damaged image is left out and logged, as moby's Map and Heads do. Costs what it returns, wherever the page is.
+    """
+    rows = connection.execute(_PAGES[heads], {"after": after.raw if after else b"", "limit": limit}).all()
+    return list(_sound(rows)), rows[-1].id if len(rows) == limit else None
+
+
+def find_all(connection: Connection, heads: bool) -> dict[ImageID, Image]:
+    """All images in the order of their IDs, or all heads; else as `page`. One query, which grows with the store."""
+    return {image.image_id: image for image in _sound(connection.execute(_ALL[heads]))}
+
+
+def find_existing(connection: Connection, image_ids: Sequence[ImageID]) -> set[ImageID]:
+    """Those of the IDs that are images'; one query for every ten thousand."""
+    return {
+        image_id
+        for some in pieces(image_ids)
+        for image_id in connection.execute(_EXISTING, {"image_ids": some}).scalars()
+    }
+
+
+def exists(connection: Connection, image_id: ImageID) -> bool:
+    """Whether there is such an image. One read by key."""
+    return connection.execute(EXISTS, {"image_id": image_id}).first() is not None
+
+
+def count(connection: Connection) -> int:
+    """How many images there are; grows with the store (both engines count rows)."""
+    return connection.execute(_COUNT).scalar_one()
+
+
+def search(connection: Connection, term: str) -> ImageID:
+    """The one image whose ID begins with the term. One range scan.
+
+    Raises:
+        ImageNotFoundError: there is none.
+        AmbiguousIDError: there are several.
+
+    Source: moby's Store.Search, distribution's ``digestset.Lookup``.
+    """
+    bounds = search_bounds(term)
+    found = [] if bounds is None else connection.execute(SEARCH, dict(zip(("low", "high"), bounds, strict=True))).scalars().all()
+    return only(term, found)
+
+
+def children(connection: Connection, image_id: ImageID) -> list[ImageID]:
+    """The images that have this one as their parent, in order; none for an unknown one. Costs what it returns."""
+    return list(connection.execute(_CHILDREN, {"image_id": image_id}).scalars())
+
+
+def get_parent(connection: Connection, image_id: ImageID) -> ImageID | None:
+    """What the metadata says is the parent, whether or not it exists. One read by key.
+
+    Raises:
+        ImageNotFoundError: there is no such image.
+    """
+    row = connection.execute(PARENT, {"image_id": image_id}).first()
+    if row is None:
+        raise ImageNotFoundError(image_id)
+    return parent_of(row.value)
+
+
+def set_parent(connection: Connection, image_id: ImageID, parent: ImageID) -> None:
+    """Make an image the child of another; see `edges.link` for the errors and the cost."""
+    edges.link(connection, image_id, parent)
+    metadata.name_parent(connection, image_id, parent)
+
+
+def get_metadata(connection: Connection, image_id: ImageID, key: bytes) -> bytes | None:
+    """The value of one of the times, or of "builtLocally", or None where there is none, or no such image. One read by key."""
+    return connection.execute(_METADATA, {"image_id": image_id, "key": key}).scalar()
+
+
+def set_metadata(connection: Connection, image_id: ImageID, key: bytes, value: bytes) -> None:
+    """Write one of the times, or "builtLocally".
+
+    Raises:
+        ImageNotFoundError: there is no such image.
+    """
+    if key == metadata.BUILT_LOCALLY:
+        found = connection.execute(_HOLD_SHARED, {"image_id": image_id}).first() is not None
+        if found:
+            metadata.put(connection, image_id, key, value)
+    else:
+        found = metadata.put_time(connection, image_id, key, value)
+    if not found:
+        raise ImageNotFoundError(image_id)
+
+
+def delete(connection: Connection, image_id: ImageID) -> None:
+    """Remove an image with its metadata; its children stay, without a parent.
+
+    Raises:
+        ImageNotFoundError: there is no such image.
+    """
+    if connection.execute(_HOLD, {"image_id": image_id}).first() is None:
+        raise ImageNotFoundError(image_id)
+    metadata.remove_parents(connection, _remove(connection, image_id))
+
+
+def delete_blob(connection: Connection, digest: Digest) -> None:
+    """What `imagestore.backend.StoreBackend.delete` does: remove a blob and its metadata, an image or not.
+
+    The metadata of its children goes on naming it, and links them again when it comes back.
+    """
+    image_id = ImageID(str(digest))
+    if connection.execute(_HOLD, {"image_id": image_id}).first() is None:
+        blobs.delete_one(connection, digest)
+    else:
+        _remove(connection, image_id)
+
+
+def image_of(image_id: ImageID, config: bytes, parent: bytes | None) -> Image:
+    """The image of a row, its bytes verified and not parsed.
+
+    Raises:
+        CorruptBlobError: the bytes have another digest.
+    """
+    return Image.stored(blobs.verified(image_id, config), image_id, parent_of(parent))
+
+
+def parent_of(value: bytes | None) -> ImageID | None:
+    """The parent that a metadata value names, whatever it is; None where there is no value."""
+    return None if value is None else ImageID.trusted(value.decode("utf-8", "surrogateescape"))
+
+
+def search_bounds(term: str) -> tuple[bytes, bytes] | None:
+    """The lowest and the highest raw ID that a short ID can mean, or None where no ID can begin with it. Pure."""
+    algorithm, colon, digits = term.rpartition(":")
+    if colon and (algorithm != "sha256" or not digits) or not _HEX.fullmatch(digits):
+        return None
+    return bytes.fromhex(digits.ljust(64, "0")), bytes.fromhex(digits.ljust(64, "f"))
+
+
+def only(term: str, found: Sequence[ImageID]) -> ImageID:
+    """The one image that a search has found.
+
+    Raises:
+        ImageNotFoundError: it has found none.
+        AmbiguousIDError: it has found several.
+    """
+    if not found:
+        raise ImageNotFoundError(term)
+    if len(found) > 1:
+        raise AmbiguousIDError(term, found)
+    return found[0]
+
+
+def _create_batch(connection: Connection, missing: dict[ImageID, bytes]) -> None:
+    for _ in range(_ATTEMPTS):
+        for image_id in connection.execute(_HOLD_MANY, {"image_ids": sorted(missing)}).scalars():
+            del missing[image_id]
+        inserted = [ImageID.trusted(digest) for digest in blobs.insert_many(connection, missing)]
+        if inserted:
+            connection.execute(_INSERT, [{"id": image_id} for image_id in inserted])
+            edges.link_waiting_many(connection, inserted)
+        for image_id in inserted:
+            del missing[image_id]
+        if not missing:
+            return
+    for image_id in missing:
+        adopt(connection, image_id)
+
+
+def _sound(rows: Iterable[Row[Any]]) -> Iterator[Image]:
+    for row in rows:
+        try:
+            yield image_of(*row)
+        except CorruptBlobError as error:
+            _log.error("invalid image access: %s: %s", row[0], error)
+
+
+def _remove(connection: Connection, image_id: ImageID) -> list[ImageID]:
+    orphans = edges.unlink_children(connection, image_id)
+    if orphans:
+        edges.relink_root(connection, image_id)
+    blobs.delete_one(connection, image_id)
+    return orphans

@@ -1,0 +1,166 @@
+"""Metadata: values under keys beside each blob, as `imagestore.backend.StoreBackend` has them.
+
+`put` and `remove` keep the index columns of ``images`` in step: "parent" through `imagestore.sql.edges`, the two times here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from sqlalchemy import Connection, LargeBinary, bindparam, delete, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import IntegrityError
+
+from imagestore.digest import Digest, ImageID
+from imagestore.errors import BlobNotFoundError, InvalidTimeError
+from imagestore.gojson import GoTime
+from imagestore.sql import edges
+from imagestore.sql.driver_errors import is_foreign_key_violation
+from imagestore.sql.engine import pieces
+from imagestore.sql.schema import blobs, images, metadata_keys
+from imagestore.sql.types import SHA256
+
+LAST_UPDATED: Final = b"lastUpdated"
+LAST_USED: Final = b"lastUsed"
+BUILT_LOCALLY: Final = b"builtLocally"
+
+_TIMES: Final = {LAST_UPDATED: images.c.last_updated, LAST_USED: images.c.last_used}
+
+_blob: Final = bindparam("blob", type_=SHA256)
+_key: Final = bindparam("metadata_key", type_=LargeBinary)
+_row: Final = (metadata_keys.c.digest == _blob, metadata_keys.c.key == _key)
+
+_insert: Final = insert(metadata_keys).values(digest=_blob, key=_key, value=bindparam("metadata_value", type_=LargeBinary))
+_UPSERT: Final = _insert.on_conflict_do_update(
+    index_elements=[metadata_keys.c.digest, metadata_keys.c.key], set_={"value": _insert.excluded.value}
+)
+_DELETE: Final = delete(metadata_keys).where(*_row)
+_DELETE_OF_MANY: Final = delete(metadata_keys).where(
+    metadata_keys.c.digest.in_(bindparam("blobs", expanding=True)), metadata_keys.c.key == _key
+)
+_SELECT: Final = (
+    select(blobs.c.digest, metadata_keys.c.value)
+    .outerjoin(metadata_keys, (metadata_keys.c.digest == blobs.c.digest) & (metadata_keys.c.key == _key))
+    .where(blobs.c.digest == _blob)
+)
+_SELECT_KEYS: Final = select(metadata_keys.c.key).where(metadata_keys.c.digest == _blob).order_by(metadata_keys.c.key)
+_SELECT_ALL: Final = select(metadata_keys.c.key, metadata_keys.c.value).where(metadata_keys.c.digest == _blob)
+_SET_TIME: Final = {
+    key: update(images).where(images.c.id == _blob).values({column: bindparam("time")}) for key, column in _TIMES.items()
+}
+
+
+def get(connection: Connection, digest: Digest, key: bytes) -> bytes | None:
+    """The value under a key, or None where there is no such key. One read by key.
+
+    Raises:
+        BlobNotFoundError: there is no such blob.
+    """
+    row = connection.execute(_SELECT, {"blob": digest, "metadata_key": key}).first()
+    if row is None:
+        raise BlobNotFoundError(digest)
+    value: bytes | None = row.value
+    return value
+
+
+def keys(connection: Connection, digest: Digest) -> list[bytes]:
+    """All keys of a blob, in order; none for a blob that is not there."""
+    return list(connection.execute(_SELECT_KEYS, {"blob": digest}).scalars())
+
+
+def put(connection: Connection, digest: Digest, key: bytes, value: bytes) -> None:
+    """Store a value under a key in place of an earlier one, and bring the index that stands for it in step.
+
+    Raises:
+        BlobNotFoundError: there is no such blob.
+    """
+    if key == edges.KEY:
+        _index_twice(connection, digest, key, value, _index_parent)
+    elif key in _TIMES:
+        _index_twice(connection, digest, key, value, _index_time)
+    else:
+        _upsert(connection, digest, key, value)
+
+
+def remove(connection: Connection, digest: Digest, key: bytes) -> None:
+    """Remove a key, and what the index made of it; a missing key or blob is no error."""
+    if key == edges.KEY:
+        child = edges.hold(connection, digest)
+        connection.execute(_DELETE, {"blob": digest, "metadata_key": key})
+        if child is not None:
+            edges.unlink(connection, child)
+        return
+    if key in _TIMES:
+        connection.execute(_SET_TIME[key], {"blob": digest, "time": None})
+    connection.execute(_DELETE, {"blob": digest, "metadata_key": key})
+
+
+def remove_parents(connection: Connection, children: Sequence[ImageID]) -> None:
+    """Remove the key "parent" of many, whose edges the caller has taken away."""
+    for some in pieces(children):
+        connection.execute(_DELETE_OF_MANY, {"blobs": some, "metadata_key": edges.KEY})
+
+
+def name_parent(connection: Connection, child: ImageID, parent: ImageID) -> None:
+    """Write the key "parent" of a child whose edge the caller has made."""
+    _upsert(connection, child, edges.KEY, parent.encode())
+
+
+def put_time(connection: Connection, image_id: ImageID, key: bytes, value: bytes) -> bool:
+    """Write one of the two times of an image, `LAST_UPDATED` or `LAST_USED`; returns whether there is such an image."""
+    if not _index_time(connection, image_id, key, value):
+        return False
+    _upsert(connection, image_id, key, value)
+    return True
+
+
+def reindex(connection: Connection, image_id: Digest) -> None:
+    """Make the index columns of one image anew from its metadata."""
+    rows = {key: value for key, value in connection.execute(_SELECT_ALL, {"blob": image_id})}
+    for key in _TIMES:
+        _index_time(connection, image_id, key, rows.get(key))
+    child = edges.hold(connection, image_id)
+    if child is not None:
+        edges.follow(connection, child, rows.get(edges.KEY, b""))
+
+
+def indexed_time(value: bytes | None) -> str | None:
+    """What ``images.last_updated`` and ``images.last_used`` have for a metadata value; None where it is no time. Pure."""
+    if value is None:
+        return None
+    try:
+        return GoTime.parse(value.decode()).utc_text
+    except (InvalidTimeError, UnicodeDecodeError):
+        return None
+
+
+def _upsert(connection: Connection, digest: Digest, key: bytes, value: bytes) -> None:
+    try:
+        connection.execute(_UPSERT, {"blob": digest, "metadata_key": key, "metadata_value": value})
+    except IntegrityError as error:
+        if is_foreign_key_violation(error):
+            raise BlobNotFoundError(digest) from error
+        raise
+
+
+def _index_twice(
+    connection: Connection, digest: Digest, key: bytes, value: bytes, index: Callable[[Connection, Digest, bytes, bytes], bool]
+) -> None:
+    """The image first, then its metadata; and the image again where it was not there yet: the insert of the metadata has
+    waited for the create that was under way."""
+    found = index(connection, digest, key, value)
+    _upsert(connection, digest, key, value)
+    if not found:
+        index(connection, digest, key, value)
+
+
+def _index_parent(connection: Connection, digest: Digest, _key: bytes, value: bytes) -> bool:
+    child = edges.hold(connection, digest)
+    if child is not None:
+        edges.follow(connection, child, value)
+    return child is not None
+
+
+def _index_time(connection: Connection, digest: Digest, key: bytes, value: bytes | None) -> bool:
+    return connection.execute(_SET_TIME[key], {"blob": digest, "time": indexed_time(value)}).rowcount > 0

@@ -1,0 +1,392 @@
+"""The store of images: moby's ``image.Store`` as a table of contents over the functions of `imagestore.sql`.
+
+A `Store` on an Engine commits each call itself. One that has joined a Connection never commits. Neither keeps anything of the
+database in memory, so many processes on many hosts share one.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from types import TracebackType
+from typing import TYPE_CHECKING, Final, Self
+
+from sqlalchemy import URL, Connection, Engine
+
+from imagestore import migrate
+from imagestore.backend import StoreBackend
+from imagestore.backends.sql import SQLBackend
+from imagestore.bind import Bind, ConnectionBind, EngineBind
+from imagestore.digest import ImageID
+from imagestore.errors import InvalidError, UnusableBindError
+from imagestore.gojson import GoTime
+from imagestore.held_layers import HeldLayers
+from imagestore.image import Image
+from imagestore.layer import LayerGetReleaser, LayerMetadata
+from imagestore.sql import images, lineage, metadata
+from imagestore.sql.engine import TIMEOUT
+
+if TYPE_CHECKING:
+    from imagestore.restore import RestoredStore
+
+_PAGE: Final = 1000
+
+
+class Store:
+    """Images under the digest of their configuration, their parents, and when they were last used.
+
+    Usable from several threads, except one that has joined a connection. An ID is an `ImageID` or its text; one that is malformed
+    raises `InvalidDigestError`, one that names no image `ImageNotFoundError`.
+
+    Args:
+        bind: the host's own Engine, used as it is; on SQLite one that `imagestore.configure` has seen.
+        schema: the PostgreSQL schema that has the tables; None for the first of the connection's search path.
+        layer_stores: what `create` asks for an image's topmost layer, by operating system; None: layers are facts.
+
+    Raises:
+        SchemaError: the tables are missing, or of another revision. This never changes a database.
+        UnusableBindError: the engine is of another database, or its connections do not enforce foreign keys.
+    """
+
+    def __init__(
+        self,
+        bind: Engine | Bind,
+        *,
+        schema: str | None = None,
+        layer_stores: Mapping[str, LayerGetReleaser] | None = None,
+    ) -> None:
+        self._bind = EngineBind.of(bind, schema=schema) if isinstance(bind, Engine) else bind
+        self._schema = schema
+        self._layers = None if layer_stores is None else HeldLayers(layer_stores)
+
+    @classmethod
+    def open(
+        cls,
+        url: str | URL,
+        *,
+        schema: str | None = None,
+        create_schema: bool = True,
+        layer_stores: Mapping[str, LayerGetReleaser] | None = None,
+        timeout: float = TIMEOUT,
+    ) -> Self:
+        """Open the store at a URL; its tables are made where the database has none of ours.
+
+        Costs one statement, at any size: nothing is read at start.
+
+        Args:
+            url: "sqlite:///images.db", "sqlite://" (in memory) or "postgresql+psycopg://user@host/database".
+            schema: the PostgreSQL schema that has the tables, made where it is missing.
+            create_schema: False: raise `SchemaMissingError` rather than make tables; for a role without that right.
+            layer_stores: as for the class.
+            timeout: seconds that SQLite waits for another connection's write.
+
+        Raises:
+            UnusableBindError: the URL is wrong, or its driver is not there.
+            SchemaError: the tables are missing, older (the message names the command) or newer than this release.
+            sqlalchemy.exc.OperationalError: the database cannot be opened or reached; a note has the remedy.
+        """
+        bind = EngineBind.open(url, schema=schema, create_schema=create_schema, timeout=timeout)
+        return cls(bind, schema=schema, layer_stores=layer_stores)
+
+    @staticmethod
+    def restore(backend: StoreBackend, *, layer_stores: Mapping[str, LayerGetReleaser] | None = None) -> RestoredStore:
+        """A store over any backend, for one process: moby's ``NewImageStore``. See `imagestore.restore.RestoredStore`."""
+        from imagestore.restore import RestoredStore
+
+        return RestoredStore(backend, layer_stores=layer_stores)
+
+    def joined(self, connection: Connection) -> Self:
+        """This store in the caller's transaction: writes are savepoints in it, and commit or roll back with it.
+
+        Nothing is retried. On PostgreSQL, in REPEATABLE READ or SERIALIZABLE, a call may fail with SQLSTATE 40001 or 40P01; the
+        caller then runs its whole transaction again.
+
+        Raises:
+            UnusableBindError: the connection is in no transaction, does not enforce foreign keys, or is of another database; or this
+                store has layer stores, whose work a rollback would not undo.
+        """
+        self._require_no_layer_stores()
+        return self._at(ConnectionBind(connection, schema=self._schema))
+
+    @contextmanager
+    def begin(self) -> Iterator[Self]:
+        """One transaction for several calls: ``with store.begin() as joined: ...`` commits at the end, or rolls back on an exception.
+
+        Raises:
+            UnusableBindError: this store has layer stores, whose work a rollback would not undo.
+        """
+        self._require_no_layer_stores()
+        with self._bind.begin() as bind:
+            yield self._at(bind)
+
+    @contextmanager
+    def reading(self) -> Iterator[Self]:
+        """One connection for many reads that see one state: ``with store.reading() as snapshot: ...``; writes raise `ReadOnlyError`."""
+        with self._bind.reading() as bind:
+            yield self._at(bind)
+
+    def close(self) -> None:
+        """Close the connections that `open` has made; a host's engine or connection stays as it is."""
+        self._bind.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    @property
+    def backend(self) -> SQLBackend:
+        """The blobs and metadata of this store, on the same bind."""
+        return SQLBackend(self._bind)
+
+    @property
+    def lineage(self) -> Lineage:
+        """What is built on what, by recorded parents."""
+        return Lineage(self._bind)
+
+    def create(self, config: bytes) -> ImageID:
+        """Store an image configuration, byte for byte, and return its ID. The same bytes twice are one image.
+
+        Commits. With layer stores, the image's topmost layer is got from one and held until the image is deleted. A handful of
+        statements by key, at any size.
+
+        Raises:
+            InvalidImageError: the bytes are no image configuration, or its history has more layers than its rootfs.
+            UnsupportedPlatformError: there is no layer store for the image's operating system.
+            LayerNotFoundError: the layer store has no such layer.
+
+        Source: moby's ``Store.Create``.
+        """
+        image = _creatable(config)
+        with self._holding_layers([image]):
+            self._bind.write(images.create, image.image_id, image.raw_json)
+        return image.image_id
+
+    def create_many(self, configs: Iterable[bytes]) -> list[ImageID]:
+        """Store many image configurations in one transaction, all of them or none; their IDs, in the same order.
+
+        Commits. A few statements for each thousand.
+
+        Raises:
+            InvalidImageError, UnsupportedPlatformError, LayerNotFoundError: as `create`.
+        """
+        new = [_creatable(config) for config in configs]
+        with self._holding_layers(new):
+            self._bind.write(images.create_many, {image.image_id: image.raw_json for image in new})
+        return [image.image_id for image in new]
+
+    def get(self, image_id: str) -> Image:
+        """One image. Its bytes are verified; they are parsed when a field is first touched. One read by key.
+
+        Raises:
+            CorruptBlobError: the stored bytes have another digest.
+
+        Source: moby's ``Store.Get``.
+        """
+        return self._bind.read(images.get, ImageID(image_id))
+
+    def get_many(self, image_ids: Iterable[str]) -> dict[ImageID, Image]:
+        """Those of the images that are there, in the order of the arguments; one query for every ten thousand.
+
+        Raises:
+            CorruptBlobError: the stored bytes of one have another digest.
+        """
+        return self._bind.read(images.get_many, [ImageID(image_id) for image_id in image_ids])
+
+    def __contains__(self, image_id: str) -> bool:
+        return self._bind.read(images.exists, ImageID(image_id))
+
+    def __len__(self) -> int:
+        return self._bind.read(images.count)
+
+    def __bool__(self) -> bool:
+        return True  # an empty store is a store, and need not count to know it
+
+    def search(self, term: str) -> ImageID:
+        """The one image whose ID begins with the term, with or without "sha256:". One range scan.
+
+        Raises:
+            ImageNotFoundError: there is none.
+            AmbiguousIDError: there are several; ``candidates`` has at most ten.
+
+        Source: moby's ``Store.Search``.
+        """
+        return self._bind.read(images.search, term)
+
+    def delete(self, image_id: str) -> list[LayerMetadata]:
+        """Remove an image and its metadata; its children stay, without a parent.
+
+        Commits.
+
+        Returns:
+            What the layer store has removed because nobody holds it any more.
+
+        Raises:
+            UnsupportedPlatformError: there are layer stores, but none for the image's operating system.
+
+        Source: moby's ``Store.Delete``.
+        """
+        if self._layers is None:
+            self._bind.write(images.delete, ImageID(image_id))
+            return []
+        image = self.get(image_id)
+        layer = self._layers.take(image)
+        try:
+            self._bind.write(images.delete, image.image_id)
+        except BaseException:
+            self._layers.hold(image, layer)
+            raise
+        return self._layers.release(image, layer)
+
+    def set_parent(self, image_id: str, parent: str) -> None:
+        """Make an image the child of another, in place of an earlier parent. Commits.
+
+        A few statements by key where the image has no children; else a walk up from the parent, which costs its depth.
+
+        Raises:
+            ParentNotFoundError: there is no such parent.
+            ParentCycleError: the parent is the image itself or one of its descendants (moby accepts that, and then hangs).
+
+        Source: moby's ``Store.SetParent``.
+        """
+        self._bind.write(images.set_parent, ImageID(image_id), ImageID(parent))
+
+    def get_parent(self, image_id: str) -> ImageID | None:
+        """What the metadata says is the parent, whether it exists or not; None where it says nothing. One read by key.
+
+        Source: moby's ``Store.GetParent``.
+        """
+        return self._bind.read(images.get_parent, ImageID(image_id))
+
+    def children(self, image_id: str) -> list[ImageID]:
+        """The images whose parent is this one, in order; none for an unknown image, as in moby. Costs what it returns.
+
+        Source: moby's ``Store.Children``.
+        """
+        return self._bind.read(images.children, ImageID(image_id))
+
+    def set_last_updated(self, image_id: str) -> None:
+        """Note that the image was tagged or built just now. Commits.
+
+        Source: moby's ``Store.SetLastUpdated``.
+        """
+        self._bind.write(images.set_metadata, ImageID(image_id), metadata.LAST_UPDATED, str(GoTime.now()).encode())
+
+    def get_last_updated(self, image_id: str) -> GoTime | None:
+        """When the image was last tagged or built; None where nobody has noted it, or there is no such image, as in moby. One read
+        by key.
+
+        Raises:
+            InvalidTimeError: the metadata has something that is no time.
+
+        Source: moby's ``Store.GetLastUpdated``.
+        """
+        return _time(self._bind.read(images.get_metadata, ImageID(image_id), metadata.LAST_UPDATED))
+
+    def touch(self, image_id: str) -> None:
+        """Note that the image was used just now. Commits."""
+        self._bind.write(images.set_metadata, ImageID(image_id), metadata.LAST_USED, str(GoTime.now()).encode())
+
+    def last_used(self, image_id: str) -> GoTime | None:
+        """When `touch` was last called; None where it never was, or there is no such image. One read by key.
+
+        Raises:
+            InvalidTimeError: the metadata has something that is no time.
+        """
+        return _time(self._bind.read(images.get_metadata, ImageID(image_id), metadata.LAST_USED))
+
+    def set_built_locally(self, image_id: str) -> None:
+        """Note that the image was built here. Commits.
+
+        Source: moby's ``Store.SetBuiltLocally`` (since Docker 23).
+        """
+        self._bind.write(images.set_metadata, ImageID(image_id), metadata.BUILT_LOCALLY, b"\1")
+
+    def is_built_locally(self, image_id: str) -> bool:
+        """Whether `set_built_locally` was called; False for an image that is not there. One read by key.
+
+        Source: moby's ``Store.IsBuiltLocally``.
+        """
+        return (self._bind.read(images.get_metadata, ImageID(image_id), metadata.BUILT_LOCALLY) or b"").startswith(b"\1")
+
+    def map(self) -> dict[ImageID, Image]:
+        """All images, in the order of their IDs. One query; grows with the store: for a large one use `page` or `stream`.
+
+        A damaged image is left out and logged.
+
+        Source: moby's ``Store.Map``.
+        """
+        return self._bind.read(images.find_all, heads=False)
+
+    def heads(self) -> dict[ImageID, Image]:
+        """All images that are nobody's parent; else as `map`.
+
+        Source: moby's ``Store.Heads``.
+        """
+        return self._bind.read(images.find_all, heads=True)
+
+    def page(self, after: str | None = None, limit: int = 100, *, heads: bool = False) -> list[Image]:
+        """The next images in the order of their IDs. Costs what it returns, wherever it is.
+
+        Args:
+            after: the ID that the page follows; it need not exist (any more).
+            limit: how many images at most; a damaged one counts, is left out and logged.
+            heads: only images that are nobody's parent.
+        """
+        if limit < 1:
+            raise InvalidError(f"a page has at least one image, not {limit}")
+        return self._bind.read(images.page, None if after is None else ImageID(after), limit, heads)[0]
+
+    def stream(self, *, heads: bool = False) -> Iterator[Image]:
+        """All images, or all heads, in the order of their IDs, in constant memory: pages of a thousand, each a read of its own.
+
+        An image that is created or deleted meanwhile may or may not come; for one state, stream a snapshot of `reading`.
+        """
+        after: ImageID | None = None
+        while True:
+            found, after = self._bind.read(images.page, after, _PAGE, heads)
+            yield from found
+            if after is None:
+                return
+
+    def _at(self, bind: Bind) -> Self:
+        other = copy.copy(self)
+        other._bind = bind
+        return other
+
+    def _require_no_layer_stores(self) -> None:
+        if self._layers is not None:
+            raise UnusableBindError("a store with layer stores cannot be joined: a rollback would not undo what they hold")
+
+    def _holding_layers(self, new: list[Image]) -> AbstractContextManager[None]:
+        if self._layers is None:
+            return nullcontext()
+        there = self._bind.read(images.find_existing, [image.image_id for image in new])
+        return self._layers.holding([image for image in new if image.image_id not in there])
+
+
+class Lineage:
+    """What is built on what: `Store.lineage`."""
+
+    def __init__(self, bind: Bind) -> None:
+        self._bind = bind
+
+    def ancestors(self, image_id: str) -> list[ImageID]:
+        """The parent, its parent and so on, nearest first. One query, of the depth of the ancestry."""
+        return self._bind.read(lineage.ancestors, ImageID(image_id))
+
+    def descendants(self, image_id: str) -> list[ImageID]:
+        """The children, their children and so on, breadth first, each generation in order. One query; costs what it returns."""
+        return self._bind.read(lineage.descendants, ImageID(image_id))
+
+
+def _creatable(config: bytes) -> Image:
+    image = Image.from_json(config)
+    image.check_history()
+    return image
+
+
+def _time(value: bytes | None) -> GoTime | None:
+    return GoTime.parse(value.decode("utf-8", "replace")) if value else None
