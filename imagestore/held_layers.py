@@ -7,7 +7,7 @@ the one that deletes it.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 
 from imagestore.digest import ImageID
@@ -40,26 +40,32 @@ class HeldLayers:
             got = []
             for image in images:
                 layer = self._get(image)
-                undo.callback(self.release, image, layer)
+                undo.callback(self._release, image, layer)
                 got.append((image, layer))
             yield
             undo.pop_all()
         for image, layer in got:
-            self.hold(image, layer)
+            self._hold(image, layer)
 
-    def hold(self, image: Image, layer: Layer | None) -> None:
-        """Keep a layer until `take`, or let go of it where one is held for this image already."""
-        with self._lock:
-            kept = self._held.setdefault(image.image_id, layer)
-        if kept is not layer:
-            self.release(image, layer)
+    def release_after(self, delete: Callable[[ImageID], None], image: Image) -> list[LayerMetadata]:
+        """Delete an image, and then let go of its layer: the one that is held for it, or where another process created it, one that is
+        got now.
 
-    def take(self, image: Image) -> Layer | None:
-        """The layer that is held for an image that is to be deleted; where another process created it, one that is got now.
+        Returns:
+            What the layer store has removed because nobody holds it any more.
 
         Raises:
             UnsupportedPlatformError: there is no layer store for the operating system.
         """
+        layer = self._take(image)
+        try:
+            delete(image.image_id)
+        except BaseException:
+            self._hold(image, layer)
+            raise
+        return self._release(image, layer)
+
+    def _take(self, image: Image) -> Layer | None:
         self._layer_store(image)
         with self._lock:
             if image.image_id in self._held:
@@ -69,8 +75,13 @@ class HeldLayers:
         except LookupError:
             return None  # the layer is gone: there is nothing to let go of
 
-    def release(self, image: Image, layer: Layer | None) -> list[LayerMetadata]:
-        """Let go of a layer; returns what its layer store has removed."""
+    def _hold(self, image: Image, layer: Layer | None) -> None:
+        with self._lock:
+            held = self._held.setdefault(image.image_id, layer)
+        if held is not layer:
+            self._release(image, layer)
+
+    def _release(self, image: Image, layer: Layer | None) -> list[LayerMetadata]:
         return [] if layer is None else list(self._layer_store(image).release(layer) or ())
 
     def _get(self, image: Image) -> Layer | None:

@@ -159,7 +159,7 @@ class Store:
 
         Source: moby's ``Store.Create``.
         """
-        image = _creatable(config)
+        image = creatable(config)
         with self._holding_layers([image]):
             self._bind.write(images.create, image.image_id, image.raw_json)
         return image.image_id
@@ -172,7 +172,7 @@ class Store:
         Raises:
             InvalidImageError, UnsupportedPlatformError, LayerNotFoundError: as `create`.
         """
-        new = [_creatable(config) for config in configs]
+        new = [creatable(config) for config in configs]
         with self._holding_layers(new):
             self._bind.write(images.create_many, {image.image_id: image.raw_json for image in new})
         return [image.image_id for image in new]
@@ -229,16 +229,9 @@ class Store:
         Source: moby's ``Store.Delete``.
         """
         if self._layers is None:
-            self._bind.write(images.delete, ImageID(image_id))
+            self._delete(ImageID(image_id))
             return []
-        image = self.get(image_id)
-        layer = self._layers.take(image)
-        try:
-            self._bind.write(images.delete, image.image_id)
-        except BaseException:
-            self._layers.hold(image, layer)
-            raise
-        return self._layers.release(image, layer)
+        return self._layers.release_after(self._delete, self.get(image_id))
 
     def set_parent(self, image_id: str, parent: str) -> None:
         """Make an image the child of another, in place of an earlier parent. Commits.
@@ -272,22 +265,23 @@ class Store:
 
         Source: moby's ``Store.SetLastUpdated``.
         """
-        self._bind.write(images.set_metadata, ImageID(image_id), metadata.LAST_UPDATED, str(GoTime.now()).encode())
+        self._set_metadata(image_id, metadata.LAST_UPDATED, _now())
 
     def get_last_updated(self, image_id: str) -> GoTime | None:
-        """When the image was last tagged or built; None where nobody has noted it, or there is no such image, as in moby. One read
-        by key.
+        """When the image was last tagged or built; None where nobody has noted it, or there is no such image, as in moby.
+
+        One read by key.
 
         Raises:
             InvalidTimeError: the metadata has something that is no time.
 
         Source: moby's ``Store.GetLastUpdated``.
         """
-        return _time(self._bind.read(images.get_metadata, ImageID(image_id), metadata.LAST_UPDATED))
+        return _time(self._get_metadata(image_id, metadata.LAST_UPDATED))
 
     def touch(self, image_id: str) -> None:
         """Note that the image was used just now. Commits."""
-        self._bind.write(images.set_metadata, ImageID(image_id), metadata.LAST_USED, str(GoTime.now()).encode())
+        self._set_metadata(image_id, metadata.LAST_USED, _now())
 
     def last_used(self, image_id: str) -> GoTime | None:
         """When `touch` was last called; None where it never was, or there is no such image. One read by key.
@@ -295,21 +289,21 @@ class Store:
         Raises:
             InvalidTimeError: the metadata has something that is no time.
         """
-        return _time(self._bind.read(images.get_metadata, ImageID(image_id), metadata.LAST_USED))
+        return _time(self._get_metadata(image_id, metadata.LAST_USED))
 
     def set_built_locally(self, image_id: str) -> None:
         """Note that the image was built here. Commits.
 
         Source: moby's ``Store.SetBuiltLocally`` (since Docker 23).
         """
-        self._bind.write(images.set_metadata, ImageID(image_id), metadata.BUILT_LOCALLY, b"\1")
+        self._set_metadata(image_id, metadata.BUILT_LOCALLY, b"\1")
 
     def is_built_locally(self, image_id: str) -> bool:
         """Whether `set_built_locally` was called; False for an image that is not there. One read by key.
 
         Source: moby's ``Store.IsBuiltLocally``.
         """
-        return (self._bind.read(images.get_metadata, ImageID(image_id), metadata.BUILT_LOCALLY) or b"").startswith(b"\1")
+        return (self._get_metadata(image_id, metadata.BUILT_LOCALLY) or b"").startswith(b"\1")
 
     def map(self) -> dict[ImageID, Image]:
         """All images, in the order of their IDs. One query; grows with the store: for a large one use `page` or `stream`.
@@ -318,14 +312,14 @@ class Store:
 
         Source: moby's ``Store.Map``.
         """
-        return self._bind.read(images.find_all, heads=False)
+        return self._find_all(heads=False)
 
     def heads(self) -> dict[ImageID, Image]:
         """All images that are nobody's parent; else as `map`.
 
         Source: moby's ``Store.Heads``.
         """
-        return self._bind.read(images.find_all, heads=True)
+        return self._find_all(heads=True)
 
     def page(self, after: str | None = None, limit: int = 100, *, heads: bool = False) -> list[Image]:
         """The next images in the order of their IDs. Costs what it returns, wherever it is.
@@ -337,7 +331,7 @@ class Store:
         """
         if limit < 1:
             raise InvalidError(f"a page has at least one image, not {limit}")
-        return self._bind.read(images.page, None if after is None else ImageID(after), limit, heads)[0]
+        return self._page(None if after is None else ImageID(after), limit, heads)[0]
 
     def stream(self, *, heads: bool = False) -> Iterator[Image]:
         """All images, or all heads, in the order of their IDs, in constant memory: pages of a thousand, each a read of its own.
@@ -346,10 +340,25 @@ class Store:
         """
         after: ImageID | None = None
         while True:
-            found, after = self._bind.read(images.page, after, _PAGE, heads)
+            found, after = self._page(after, _PAGE, heads)
             yield from found
             if after is None:
                 return
+
+    def _delete(self, image_id: ImageID) -> None:
+        self._bind.write(images.delete, image_id)
+
+    def _find_all(self, *, heads: bool) -> dict[ImageID, Image]:
+        return self._bind.read(images.find_all, heads)
+
+    def _page(self, after: ImageID | None, limit: int, heads: bool) -> tuple[list[Image], ImageID | None]:
+        return self._bind.read(images.page, after, limit, heads)
+
+    def _get_metadata(self, image_id: str, key: bytes) -> bytes | None:
+        return self._bind.read(images.get_metadata, ImageID(image_id), key)
+
+    def _set_metadata(self, image_id: str, key: bytes, value: bytes) -> None:
+        self._bind.write(images.set_metadata, ImageID(image_id), key, value)
 
     def _at(self, bind: Bind) -> Self:
         other = copy.copy(self)
@@ -382,10 +391,19 @@ class Lineage:
         return self._bind.read(lineage.descendants, ImageID(image_id))
 
 
-def _creatable(config: bytes) -> Image:
+def creatable(config: bytes) -> Image:
+    """The image of a configuration that `Store.create` accepts.
+
+    Raises:
+        InvalidImageError: the bytes are no image configuration, or its history has more layers than its rootfs.
+    """
     image = Image.from_json(config)
     image.check_history()
     return image
+
+
+def _now() -> bytes:
+    return str(GoTime.now()).encode()
 
 
 def _time(value: bytes | None) -> GoTime | None:

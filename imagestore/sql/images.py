@@ -60,6 +60,7 @@ SEARCH: Final = (
 PARENT: Final = select(images.c.id, metadata_keys.c.value).outerjoin(metadata_keys, _has_parent_row).where(images.c.id == _image_id)
 _SELECT_MANY: Final = _rows.where(images.c.id.in_(bindparam("image_ids", expanding=True)))
 _PAGES: Final = {False: _page_of(_rows), True: _page_of(_rows.where(_is_head))}
+_ID_PAGES: Final = {False: _page_of(select(images.c.id)), True: _page_of(select(images.c.id).where(_is_head))}
 _ALL: Final = {False: _rows.order_by(images.c.id), True: _rows.where(_is_head).order_by(images.c.id)}
 _EXISTING: Final = select(images.c.id).where(images.c.id.in_(bindparam("image_ids", expanding=True)))
 _COUNT: Final = select(func.count()).select_from(images)
@@ -145,6 +146,12 @@ def page(connection: Connection, after: ImageID | None, limit: int, heads: bool)
     """
     rows = connection.execute(_PAGES[heads], {"after": after.raw if after else b"", "limit": limit}).all()
     return list(_sound(rows)), rows[-1].id if len(rows) == limit else None
+
+
+def page_ids(connection: Connection, after: ImageID | None, limit: int, heads: bool) -> list[ImageID]:
+    """The next IDs in order, of all images or of heads alone. Costs what it returns, wherever the page is."""
+    rows = connection.execute(_ID_PAGES[heads], {"after": after.raw if after else b"", "limit": limit})
+    return list(rows.scalars())
 
 
 def find_all(connection: Connection, heads: bool) -> dict[ImageID, Image]:
