@@ -15,6 +15,7 @@
     │   ├── InvalidTimeError            not an RFC 3339 time
     │   ├── UnsupportedPlatformError    no layer store for this operating system
     │   ├── AmbiguousIDError (LookupError)   a short ID that begins several
+    │   ├── UnknownRevisionError        a revision of the tables that this release does not have
     │   ├── UnusableBindError           an engine, a connection or a URL that a store cannot work on
     │   ├── UnusableDataRootError       a path in which Docker's image database is not to be found
     │   └── ReadOnlyError               a write through ``Store.reading``
@@ -28,7 +29,8 @@
         ├── SchemaMissingError          the database has no tables of ours
         ├── SchemaTooOldError           an upgrade is needed, and the command is named
         ├── SchemaTooNewError           this release is older than the database
-        └── ForeignSchemaError          tables are there that this package did not make
+        ├── ForeignSchemaError          tables are there that this package did not make
+        └── SchemaLockedError           another process is changing them
 
 A message names the subject and, where there is one, the remedy; the values are attributes too. Errors of the drivers stay
 what they are (``sqlalchemy.exc.OperationalError`` and so on); where a remedy is known it is a note on them.
@@ -148,6 +150,15 @@ class AmbiguousIDError(InvalidError, LookupError):
         super().__init__(f"ambiguous image ID {term!r}: it may be {', '.join(self.candidates)}; give more digits")
 
 
+class UnknownRevisionError(InvalidError):
+    """A revision of the tables that this release does not have."""
+
+    def __init__(self, revision: str, known: Sequence[str]) -> None:
+        self.revision = revision
+        self.known = tuple(known)
+        super().__init__(f"no revision {revision!r}: there are 'base', {', '.join(map(repr, self.known))} and 'head'")
+
+
 class UnusableBindError(InvalidError):
     """An engine, a connection or a URL that a store cannot work on; the message says what to change."""
 
@@ -245,3 +256,14 @@ class SchemaTooNewError(SchemaError):
 
 class ForeignSchemaError(SchemaError):
     """There are imagestore_* tables, but no revision of ours: something else made them."""
+
+
+class SchemaLockedError(SchemaError):
+    """Another process is changing the tables."""
+
+    def __init__(self, timeout: float) -> None:
+        self.timeout = timeout
+        super().__init__(
+            f"another process has been changing the imagestore tables of this database for more than {timeout:g} seconds: "
+            "wait for it, or look in pg_locks for who holds the advisory lock"
+        )

@@ -35,7 +35,9 @@ _REMEDIES: Final = {
     "28000": "the server did not accept this user; check the URL and the server's pg_hba.conf",
     "3D000": "there is no such database on the server; create it, or check the URL",
 }
-_UNREACHABLE: Final = "the server cannot be reached, or the connection was lost; check that it runs and that the URL names it"
+_UNREACHABLE: Final = (
+    "the server cannot be reached, or the connection was lost; check that it runs and that the URL names it"
+)
 
 
 def is_transient(error: DBAPIError) -> bool:
@@ -46,6 +48,16 @@ def is_transient(error: DBAPIError) -> bool:
 def is_foreign_key_violation(error: IntegrityError) -> bool:
     """Whether a row names another that is not there."""
     return _sqlstate(error) == _FOREIGN_KEY or _sqlite_name(error) == "SQLITE_CONSTRAINT_FOREIGNKEY"
+
+
+def is_missing_table(error: DBAPIError) -> bool:
+    """Whether a statement named a table (or a PostgreSQL schema) that is not there."""
+    return _sqlstate(error) in ("42P01", "3F000") or str(error.orig).startswith("no such table")
+
+
+def is_missing_right(error: DBAPIError) -> bool:
+    """Whether the database role lacks a right."""
+    return _sqlstate(error) == "42501"
 
 
 def add_remedy(error: DBAPIError) -> None:

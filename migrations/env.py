@@ -1,0 +1,26 @@
+"""Alembic's own command line, for who works on imagestore: it makes a new revision, and prints one as SQL.
+
+    alembic revision --rev-id 0002 -m "layers"
+    alembic -x dialect=postgresql upgrade 0001:0002 --sql
+
+A database is migrated by `imagestore.migrate`, which has the lock, and which runs the same revisions. They are given ``op``: Alembic's
+global one would be changed under the feet of a host that calls `imagestore.migrate.upgrade` within a migration of its own.
+"""
+
+from __future__ import annotations
+
+from alembic import context
+from alembic.operations import Operations
+from alembic.util import CommandError
+
+if not context.is_offline_mode():
+    raise CommandError("this prints SQL (add --sql); a database is migrated by 'imagestore db upgrade'")
+
+context.configure(
+    dialect_name=context.get_x_argument(as_dictionary=True).get("dialect", "postgresql"),
+    version_table="imagestore_alembic_version",
+    transactional_ddl=True,
+    literal_binds=True,
+)
+with context.begin_transaction():
+    context.run_migrations(op=Operations(context.get_context()))
