@@ -10,14 +10,24 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any, Concatenate, Final, ParamSpec, Protocol, TypeVar
+from typing import Any, Concatenate, Final, ParamSpec, Protocol, Self, TypeVar
 
-from sqlalchemy import Connection, Engine, NestedTransaction
+from sqlalchemy import URL, Connection, Engine, NestedTransaction
 from sqlalchemy.exc import DBAPIError
 
-from imagestore.errors import ReadOnlyError, UnusableBindError
+from imagestore.errors import ReadOnlyError, SchemaMissingError, UnusableBindError
 from imagestore.sql.driver_errors import add_remedy, is_transient
-from imagestore.sql.engine import BEGIN, begin_immediate, begin_snapshot, enforces_foreign_keys, in_transaction
+from imagestore.sql.engine import (
+    BEGIN,
+    TIMEOUT,
+    begin_immediate,
+    begin_snapshot,
+    create_engine,
+    enforces_foreign_keys,
+    in_transaction,
+    is_missing_file,
+)
+from imagestore.sql.revision import require_head
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -29,6 +39,7 @@ _NO_TRANSACTION: Final = (
     "the connection is in no transaction that its rollback would undo: begin one first, and on SQLite pass the engine to "
     "imagestore.configure() before it connects"
 )
+_WRONG_DIALECT: Final = "a store works on SQLite and PostgreSQL, not on {!r}"
 _NO_FOREIGN_KEYS: Final = (
     "foreign keys are off on this connection: pass the engine to imagestore.configure() before it connects"
 )
@@ -68,12 +79,59 @@ class EngineBind:
         owned: whether `close` disposes of the engines.
     """
 
-    def __init__(self, writer: Engine, reader: Engine | None = None, *, schema: str | None = None, owned: bool = False) -> None:
+    def __init__(
+        self, writer: Engine, reader: Engine | None = None, *, schema: str | None = None, owned: bool = False
+    ) -> None:
         options: dict[str, Any] = {} if schema is None else {"schema_translate_map": {None: schema}}
         self.engine = writer
+        self._schema = schema
         self._owned = [engine for engine in (writer, reader) if engine is not None] if owned else []
         self._writer = writer.execution_options(**options, **{BEGIN: "IMMEDIATE"})
         self._reader = (reader or writer).execution_options(**options) if options else reader or writer
+
+    @classmethod
+    def of(cls, engine: Engine, *, schema: str | None = None) -> Self:
+        """A bind to a host's own engine, whose tables must be there already.
+
+        Raises:
+            UnusableBindError: the engine is of another database, or its connections do not enforce foreign keys.
+            SchemaError: the tables are missing, or of another revision.
+        """
+        if engine.dialect.name not in ("sqlite", "postgresql"):
+            raise UnusableBindError(_WRONG_DIALECT.format(engine.dialect.name))
+        bind = cls(engine, schema=schema)
+        bind.read(require_head, schema=schema)
+        if not bind.read(enforces_foreign_keys):
+            raise UnusableBindError(_NO_FOREIGN_KEYS)
+        return bind
+
+    @classmethod
+    def open(
+        cls, url: str | URL, *, schema: str | None = None, create_schema: bool = True, timeout: float = TIMEOUT
+    ) -> Self:
+        """A bind to engines of its own; `imagestore.store.Store.open` tells of the arguments and the errors."""
+        writer = create_engine(url, timeout=timeout)
+        reader = create_engine(writer.url, autocommit=True, timeout=timeout)
+        bind = cls(writer, reader, schema=schema, owned=True)
+        try:
+            bind._require_tables(create_schema=create_schema)
+        except BaseException:
+            bind.close()
+            raise
+        return bind
+
+    def _require_tables(self, *, create_schema: bool) -> None:
+        if not create_schema and is_missing_file(self.engine.url):
+            raise SchemaMissingError(f"there is no database {self.engine.url.database!r}: run 'imagestore db upgrade' to create it")
+        try:
+            self.read(require_head, schema=self._schema)
+        except SchemaMissingError:
+            if not create_schema:
+                raise
+            from imagestore import migrate  # loads Alembic, which a database that has its tables does without
+
+            with self.engine.connect() as connection:
+                migrate.create(connection, schema=self._schema)
 
     def read(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a function on a connection of the readers."""
@@ -202,7 +260,7 @@ class ConnectionBind(_HeldBind):
         if self._connection.closed:
             raise UnusableBindError("the connection is closed: join one that is open and in a transaction")
         if self._connection.dialect.name not in ("sqlite", "postgresql"):
-            raise UnusableBindError(f"a store works on SQLite and PostgreSQL, not on {self._connection.dialect.name!r}")
+            raise UnusableBindError(_WRONG_DIALECT.format(self._connection.dialect.name))
         if not self._connection.in_transaction() or not in_transaction(self._connection):
             raise UnusableBindError(_NO_TRANSACTION)
 

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Final, Self
 
 from sqlalchemy import URL, Connection, Engine
 
-from imagestore import migrate
 from imagestore.backend import StoreBackend
 from imagestore.backends.sql import SQLBackend
 from imagestore.bind import Bind, ConnectionBind, EngineBind
@@ -133,7 +132,9 @@ class Store:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     @property
@@ -367,7 +368,9 @@ class Store:
 
     def _require_no_layer_stores(self) -> None:
         if self._layers is not None:
-            raise UnusableBindError("a store with layer stores cannot be joined: a rollback would not undo what they hold")
+            raise UnusableBindError(
+                "a store with layer stores cannot be joined: a rollback would not undo what they hold"
+            )
 
     def _holding_layers(self, new: list[Image]) -> AbstractContextManager[None]:
         if self._layers is None:

@@ -7,6 +7,7 @@ all writes of a store do, because a read transaction that becomes a write fails 
 from __future__ import annotations
 
 import functools
+import os
 import secrets
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -30,7 +31,9 @@ TIMEOUT: Final = 10.0
 _IN_ONE_STATEMENT: Final = 10_000  # parameters: SQLite takes 32,766, PostgreSQL 65,535
 
 _SUPPORTED: Final = {"sqlite": "pysqlite", "postgresql": "psycopg"}
-_WRONG_URL: Final = "use 'sqlite:////absolute/path.db', 'sqlite:///relative/path.db' or 'postgresql+psycopg://user@host/database'"
+_WRONG_URL: Final = (
+    "use 'sqlite:////absolute/path.db', 'sqlite:///relative/path.db' or 'postgresql+psycopg://user@host/database'"
+)
 
 
 def parse_url(url: str | URL) -> URL:
@@ -101,6 +104,11 @@ def configure(engine: Engine, *, timeout: float = TIMEOUT) -> Engine:
     if engine.dialect.name == "sqlite":
         _configure_sqlite(engine, sends_begin=True, timeout=timeout)
     return engine
+
+
+def is_missing_file(url: URL) -> bool:
+    """Whether this is an SQLite file that does not exist; to connect would create it."""
+    return url.get_backend_name() == "sqlite" and not url.query.get("uri") and not os.path.exists(url.database or "")
 
 
 def pieces(values: Sequence[T], size: int = _IN_ONE_STATEMENT) -> Iterator[Sequence[T]]:
