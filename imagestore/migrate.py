@@ -14,7 +14,6 @@ import functools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -25,7 +24,7 @@ from sqlalchemy.schema import CreateSchema, DropTable
 from imagestore.errors import SchemaLockedError, SchemaTooNewError, UnknownRevisionError, UnusableBindError
 from imagestore.sql import revision as revisions
 from imagestore.sql.driver_errors import is_missing_right
-from imagestore.sql.engine import in_transaction
+from imagestore.sql.engine import in_transaction, reading_text
 from imagestore.sql.schema import PREFIX, VERSION_TABLE, metadata
 
 if TYPE_CHECKING:
@@ -125,7 +124,7 @@ def check(connection: Connection, *, schema: str | None = None) -> list[str]:
     from alembic.migration import MigrationContext
 
     options = {"target_metadata": metadata, "include_name": _include_own_name, "compare_type": True}
-    with revisions.reading(connection), _search_path(connection, schema):
+    with revisions.reading(connection), _search_path(connection, schema), reading_text(connection):
         found = compare_metadata(MigrationContext.configure(connection, opts=options), metadata)
     return [_told(difference) for group in found for difference in (group if isinstance(group, list) else [group])]
 
@@ -330,5 +329,6 @@ def _directory() -> ScriptDirectory:
 
 def folder() -> Path:
     """Where the revisions are: in the package once installed, beside it in a clone and in an editable install of one."""
-    installed = Path(str(files(__package__))) / "migrations"
-    return installed if installed.is_dir() else Path(__file__).resolve().parents[1] / "migrations"
+    package = Path(__file__).resolve().parent
+    installed = package / "migrations"
+    return installed if installed.is_dir() else package.parent / "migrations"

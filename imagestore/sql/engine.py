@@ -11,6 +11,7 @@ import os
 import secrets
 import sqlite3
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final, TypeVar
 
 import sqlalchemy
@@ -140,6 +141,21 @@ def begin_snapshot(connection: Connection) -> None:
         connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
     else:
         connection.exec_driver_sql("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+
+
+@contextmanager
+def reading_text(connection: Connection) -> Iterator[None]:
+    """Fetch rows as text for a while: SQLAlchemy's reflection does not know the catalog's binary vectors."""
+    driver_connection: Any = connection.connection.dbapi_connection
+    binary = getattr(driver_connection, "cursor_factory", None)
+    if connection.dialect.name != "postgresql" or binary is not _binary_cursor():
+        yield
+        return
+    driver_connection.cursor_factory = binary.__base__
+    try:
+        yield
+    finally:
+        driver_connection.cursor_factory = binary
 
 
 def enforces_foreign_keys(connection: Connection) -> bool:
