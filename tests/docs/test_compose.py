@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import msgspec.yaml
 import pytest
-import yaml
 from sqlalchemy import make_url
 
 ROOT = Path(__file__).parents[2]
@@ -15,7 +15,7 @@ URL = re.compile(r"postgresql\+psycopg://[^\s`\"')]+@127\.0\.0\.1[^\s`\"')]*")
 
 @pytest.fixture(scope="module")
 def service():
-    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+    services = msgspec.yaml.decode((ROOT / "docker-compose.yml").read_bytes())["services"]
     assert list(services) == ["postgres"]
     return services["postgres"]
 
@@ -55,4 +55,4 @@ def test_the_data_outlives_the_container(service):
     (volume,) = service["volumes"]
     name, folder = volume.split(":")
     assert folder == "/var/lib/postgresql"
-    assert name in yaml.safe_load((ROOT / "docker-compose.yml").read_text())["volumes"]
+    assert name in msgspec.yaml.decode((ROOT / "docker-compose.yml").read_bytes())["volumes"]
