@@ -55,6 +55,8 @@ class Store:
         schema: str | None = None,
         layer_stores: Mapping[str, LayerGetReleaser] | None = None,
     ) -> None:
+        if isinstance(bind, Connection):
+            raise UnusableBindError("Store(engine) takes an Engine: with a Connection, call joined(connection) of a store")
         self._bind = EngineBind.of(bind, schema=schema) if isinstance(bind, Engine) else bind
         self._schema = schema
         self._layers = None if layer_stores is None else HeldLayers(layer_stores)
