@@ -1,0 +1,230 @@
+"""A Docker daemon's data root: its images are read from there, and written as its directory has them.
+
+    /var/lib/docker                         the data root
+    └── image/<driver>                      one of these for each storage driver that the daemon has had
+        ├── imagedb                         the image database: what `imagestore.backends.filesystem` reads and writes
+        └── layerdb, repositories.json      layers and tags, which are not touched
+
+Any of the folders will do, and so will a tar of any of them, compressed or not. Nothing is ever written to where images are read.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import stat
+import tarfile
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, Protocol, Self
+
+from imagestore.backend import Copied, Progress, StoreBackend, check_key, copy
+from imagestore.backends.filesystem import FSBackend
+from imagestore.errors import InvalidError, UnusableDataRootError
+
+_CONTENT: Final = ("content", "sha256")
+_METADATA: Final = ("metadata", "sha256")
+_NAME: Final = re.compile(
+    "(?P<database>(?:(?:[^/]+/)*imagedb/)?)"
+    "(?:content/sha256(?:/(?P<blob>[0-9a-f]{64}))?|metadata/sha256/(?P<owner>[0-9a-f]{64})/(?P<key>[^/]+))",
+    re.ASCII,
+)
+_LARGEST_FILE: Final = 64 << 20  # bytes of a configuration or a value in a tar; real ones have some thousand
+_LARGEST_HEADER: Final = 1 << 18  # bytes of what a tar says about one member beside its fixed header
+_HEADERS: Final = (
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+)
+_MOST_DATABASES: Final = 100  # in one tar, before it is clear which is the daemon's
+
+
+class HasBackend(Protocol):
+    """A store of images, which stands for its backend: `imagestore.store.Store`, `imagestore.restore.RestoredStore`."""
+
+    @property
+    def backend(self) -> StoreBackend:
+        """What holds its blobs and metadata."""
+        ...
+
+
+def import_data_root(
+    path: str | os.PathLike[str], target: StoreBackend | HasBackend, progress: Progress | None = None
+) -> Copied:
+    """Copy all images of a data root with their parents and times, and all other blobs and metadata of its image database.
+
+    Args:
+        path: see `open_image_database`.
+        target: where to; each page is committed by itself. Run again after an interruption, it goes on where it was.
+        progress: see `imagestore.backend.copy`.
+
+    Raises:
+        UnusableDataRootError: there is no image database, or more than one.
+        IncompleteCopyError: some of its blobs are damaged; all others have been copied.
+        OSError: it cannot be read.
+    """
+    with open_image_database(path) as source:
+        return copy(source, _backend(target), progress=progress)
+
+
+def export_data_root(
+    source: StoreBackend | HasBackend, directory: str | os.PathLike[str], progress: Progress | None = None
+) -> Copied:
+    """Write all blobs and metadata to ``directory/imagedb``, as a daemon has them in ``image/<driver>``.
+
+    What the daemon wrote comes back byte for byte. The key "lastUsed", which is ours, is written too: a daemon passes over it, and
+    an import of the export has all that was exported.
+
+    Args:
+        source: where from.
+        directory: is made where it is missing. Images that it has already stay. A running daemon sees new ones when it is restarted.
+        progress: see `imagestore.backend.copy`.
+
+    Raises:
+        IncompleteCopyError: some blobs of the source are damaged; all others have been copied.
+        OSError: it cannot be written.
+    """
+    return copy(_backend(source), FSBackend(Path(directory) / "imagedb"), progress=progress)
+
+
+@contextlib.contextmanager
+def open_image_database(path: str | os.PathLike[str]) -> Iterator[FSBackend]:
+    """The image database at a path, for reading.
+
+    Args:
+        path: a data root, its folder ``image`` or ``image/<driver>``, an image database, or a tar of one of these. Of a tar, the
+            database alone is unpacked into a temporary folder, in one pass and constant memory; its other members may be anything.
+
+    Raises:
+        UnusableDataRootError: there is no image database, or more than one.
+        OSError: it cannot be read.
+    """
+    if stat.S_ISDIR(Path(path).stat().st_mode):
+        yield FSBackend(find_image_database(path), create=False)
+        return
+    with tempfile.TemporaryDirectory(prefix="imagestore-") as folder:
+        yield FSBackend(_unpack(Path(path), Path(folder)), create=False)
+
+
+def find_image_database(path: str | os.PathLike[str]) -> Path:
+    """The folder of the image database: the path itself, or what is below it.
+
+    Raises:
+        UnusableDataRootError: there is none, or there is one for each of several storage drivers.
+        OSError: a folder cannot be read.
+    """
+    root = Path(path)
+    for candidates in ([root], [root / "imagedb"], _of_drivers(root), _of_drivers(root / "image")):
+        found = [candidate for candidate in candidates if _is_folder(candidate.joinpath(*_CONTENT))]
+        if found:
+            return _only(root, [(str(each.parent), each) for each in found])
+    raise _none(root)
+
+
+def _backend(of: StoreBackend | HasBackend) -> StoreBackend:
+    return of if isinstance(of, StoreBackend) else of.backend
+
+
+def _of_drivers(image: Path) -> list[Path]:
+    return [driver / "imagedb" for driver in sorted(image.iterdir())] if _is_folder(image) else []
+
+
+def _is_folder(path: Path) -> bool:
+    """Whether it is; Path.is_dir answers no where the truth is that it may not be looked at."""
+    try:
+        return stat.S_ISDIR(path.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
+def _only(path: Path, found: list[tuple[str, Path]]) -> Path:
+    if len(found) > 1:
+        names = ", ".join(name for name, _ in found[:10])
+        raise UnusableDataRootError(
+            f"{path} has the images of {len(found)} storage drivers, {names}: name one of these folders"
+        )
+    return found[0][1]
+
+
+def _none(path: Path) -> UnusableDataRootError:
+    return UnusableDataRootError(
+        f"{path} has no image database of Docker: it is looked for as content/sha256, imagedb, <driver>/imagedb and "
+        "image/<driver>/imagedb (a daemon that keeps its images in containerd has none)"
+    )
+
+
+class _Member(tarfile.TarInfo):
+    """A member of a tar whose header is bounded: tarfile reads long names and PAX records into memory, however long they are."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        member = super().frombuf(buf, encoding, errors)
+        if member.type in _HEADERS and member.size > _LARGEST_HEADER:
+            raise UnusableDataRootError(
+                f"the tar has a header of {member.size} bytes; at most {_LARGEST_HEADER} are read"
+            )
+        return member
+
+
+def _unpack(path: Path, folder: Path) -> Path:
+    """Write the image database that is nearest to the tar's root into the folder; one further down is in a layer or a volume."""
+    found: dict[str, Path] = {}
+    nearest = 0
+    try:
+        with tarfile.open(path, "r|*", tarinfo=_Member, encoding="utf-8", errors="surrogateescape") as tar:
+            while (member := tar.next()) is not None:
+                tar.members = []  # type: ignore[attr-defined]  # it would remember them all
+                name = _NAME.fullmatch(_normal(member.name))
+                if name is None or (member.isdir() and name["key"]):
+                    continue
+                depth = name["database"].count("/")
+                if not found or depth < nearest:
+                    for further in found.values():
+                        shutil.rmtree(further)
+                    found, nearest = {}, depth
+                if depth == nearest:
+                    _write(tar, member, name, _database(name["database"], found, folder))
+    except InvalidError:
+        raise
+    except (tarfile.TarError, ValueError, OverflowError, RecursionError) as error:
+        raise UnusableDataRootError(f"{path} is no folder, and no tar that can be read: {error}") from error
+    if not found:
+        raise _none(path)
+    return _only(path, [(name.removesuffix("/imagedb/"), database) for name, database in found.items()])
+
+
+def _normal(name: str) -> str:
+    return "/".join(part for part in name.split("/") if part not in {"", "."})
+
+
+def _database(name: str, found: dict[str, Path], folder: Path) -> Path:
+    if name not in found:
+        if len(found) == _MOST_DATABASES:
+            raise UnusableDataRootError(f"the tar has more than {_MOST_DATABASES} image databases")
+        found[name] = folder / str(len(found))
+        found[name].joinpath(*_CONTENT).mkdir(parents=True)
+    return found[name]
+
+
+def _write(tar: tarfile.TarFile, member: tarfile.TarInfo, name: re.Match[str], database: Path) -> None:
+    if name["blob"]:
+        destination = database.joinpath(*_CONTENT, name["blob"])
+    elif name["key"]:
+        destination = database.joinpath(*_METADATA, name["owner"], os.fsdecode(check_key(name["key"])))
+    else:
+        return  # the folder of the blobs
+    content = tar.extractfile(member) if member.isreg() else None
+    if content is None:
+        raise UnusableDataRootError(f"{member.name!r} in the tar is no regular file")
+    if member.size > _LARGEST_FILE:
+        raise UnusableDataRootError(
+            f"{member.name!r} in the tar has {member.size} bytes; at most {_LARGEST_FILE} are read"
+        )
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    with destination.open("wb") as file:
+        shutil.copyfileobj(content, file)
