@@ -48,6 +48,11 @@ _NO_FOREIGN_KEYS: Final = (
 class Bind(Protocol):
     """Where the functions of `imagestore.sql` run."""
 
+    @property
+    def engine(self) -> Engine:
+        """The engine that writes go through."""
+        ...
+
     def read(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a function that only reads."""
         ...
@@ -67,6 +72,24 @@ class Bind(Protocol):
     def close(self) -> None:
         """Give back what this bind has opened itself."""
         ...
+
+
+def bind_to(bind: Engine | Connection | Bind, *, schema: str | None = None) -> Bind:
+    """A bind to what a host has, whose tables must be there already; one that is a bind stays what it is.
+
+    Raises:
+        UnusableBindError: it is of another database, does not enforce foreign keys, or is a Connection in no transaction.
+        SchemaError: the tables are missing, or of another revision.
+    """
+    if not isinstance(bind, Engine | Connection):
+        return bind
+    if bind.dialect.name not in ("sqlite", "postgresql"):
+        raise UnusableBindError(_WRONG_DIALECT.format(bind.dialect.name))
+    made = EngineBind(bind, schema=schema) if isinstance(bind, Engine) else ConnectionBind(bind, schema=schema)
+    made.read(require_head, schema=schema)
+    if not made.read(enforces_foreign_keys):
+        raise UnusableBindError(_NO_FOREIGN_KEYS)
+    return made
 
 
 class EngineBind:
@@ -90,22 +113,6 @@ class EngineBind:
         self._reader = (reader or writer).execution_options(**options) if options else reader or writer
 
     @classmethod
-    def of(cls, engine: Engine, *, schema: str | None = None) -> Self:
-        """A bind to a host's own engine, whose tables must be there already.
-
-        Raises:
-            UnusableBindError: the engine is of another database, or its connections do not enforce foreign keys.
-            SchemaError: the tables are missing, or of another revision.
-        """
-        if engine.dialect.name not in ("sqlite", "postgresql"):
-            raise UnusableBindError(_WRONG_DIALECT.format(engine.dialect.name))
-        bind = cls(engine, schema=schema)
-        bind.read(require_head, schema=schema)
-        if not bind.read(enforces_foreign_keys):
-            raise UnusableBindError(_NO_FOREIGN_KEYS)
-        return bind
-
-    @classmethod
     def open(
         cls, url: str | URL, *, schema: str | None = None, create_schema: bool = True, timeout: float = TIMEOUT
     ) -> Self:
@@ -122,7 +129,9 @@ class EngineBind:
 
     def _require_tables(self, *, create_schema: bool) -> None:
         if not create_schema and is_missing_file(self.engine.url):
-            raise SchemaMissingError(f"there is no database {self.engine.url.database!r}: run 'imagestore db upgrade' to create it")
+            raise SchemaMissingError(
+                f"there is no database {self.engine.url.database!r}: run 'imagestore db upgrade' to create it"
+            )
         try:
             self.read(require_head, schema=self._schema)
         except SchemaMissingError:
@@ -154,7 +163,7 @@ class EngineBind:
                 add_remedy(error)
                 if attempt == _ATTEMPTS or not is_transient(error):
                     raise
-            time.sleep(random.uniform(0, _PAUSE * 2**attempt))  # noqa: S311  jitter, no secret
+            time.sleep(random.uniform(0, _PAUSE * 2**attempt))
 
     @contextmanager
     def begin(self) -> Iterator[Bind]:
@@ -187,6 +196,7 @@ class _HeldBind:
     """Reads on a connection that someone else holds open."""
 
     def __init__(self, connection: Connection, *, schema: str | None = None) -> None:
+        self.engine = connection.engine
         self._connection = connection
         self._schema = schema
 

@@ -33,6 +33,7 @@ class Digest(str):
     __slots__ = ()
 
     def __new__(cls, text: str) -> Self:
+        """Check the text; see the class."""
         if type(text) is cls:
             return text
         _check(text)
@@ -92,6 +93,7 @@ class ImageID(Digest):
     __slots__ = ()
 
     def __new__(cls, text: str) -> Self:
+        """Check the text; see the class."""
         if type(text) is cls:
             return text
         made = super().__new__(cls, text)

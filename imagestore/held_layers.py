@@ -48,8 +48,9 @@ class HeldLayers:
             self._hold(image, layer)
 
     def release_after(self, delete: Callable[[ImageID], None], image: Image) -> list[LayerMetadata]:
-        """Delete an image, and then let go of its layer: the one that is held for it, or where another process created it, one that is
-        got now.
+        """Delete an image, and then let go of its layer.
+
+        That is the layer held for it, or where another process created the image, one that is got now.
 
         Returns:
             What the layer store has removed because nobody holds it any more.

@@ -312,7 +312,9 @@ def _search_path(connection: Connection, schema: str | None) -> Iterator[None]:
     if schema is None or not connection.in_transaction():
         yield
         return
-    quoted = connection.dialect.identifier_preparer.quote_identifier(schema)
+    quoted = (
+        '"' + schema.replace('"', '""') + '"'
+    )  # as a value: the dialect's own quoting doubles percent signs for statements
     with connection.begin_nested():
         before = connection.exec_driver_sql("SELECT current_setting('search_path')").scalar_one()
         connection.exec_driver_sql("SELECT set_config('search_path', %s, true)", (quoted,))

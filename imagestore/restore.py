@@ -71,11 +71,15 @@ class RestoredStore(Store):
         Raises:
             UnusableBindError: always.
         """
-        raise UnusableBindError("a restored store has no database to share: copy its backend to one and open a Store there")
+        raise UnusableBindError(
+            "a restored store has no database to share: copy its backend to one and open a Store there"
+        )
 
     def begin(self) -> NoReturn:
         """Refuse, as `joined` does."""
-        raise UnusableBindError("a restored store has no transactions: copy its backend to a database and open a Store there")
+        raise UnusableBindError(
+            "a restored store has no transactions: copy its backend to a database and open a Store there"
+        )
 
     def create(self, config: bytes) -> ImageID:
         """As `Store.create`; durable as the backend is."""

@@ -16,7 +16,7 @@ from sqlalchemy import URL, Connection, Engine
 
 from imagestore.backend import StoreBackend
 from imagestore.backends.sql import SQLBackend
-from imagestore.bind import Bind, ConnectionBind, EngineBind
+from imagestore.bind import Bind, ConnectionBind, EngineBind, bind_to
 from imagestore.digest import ImageID
 from imagestore.errors import InvalidError, UnusableBindError
 from imagestore.gojson import GoTime
@@ -39,27 +39,28 @@ class Store:
     raises `InvalidDigestError`, one that names no image `ImageNotFoundError`.
 
     Args:
-        bind: the host's own Engine, used as it is; on SQLite one that `imagestore.configure` has seen.
+        bind: the host's own Engine, used as it is, on SQLite one that `imagestore.configure` has seen; or the host's Connection, which
+            this store then joins, as `joined` tells.
         schema: the PostgreSQL schema that has the tables; None for the first of the connection's search path.
         layer_stores: what `create` asks for an image's topmost layer, by operating system; None: layers are facts.
 
     Raises:
         SchemaError: the tables are missing, or of another revision. This never changes a database.
-        UnusableBindError: the engine is of another database, or its connections do not enforce foreign keys.
+        UnusableBindError: the bind is of another database, does not enforce foreign keys, or cannot be joined.
     """
 
     def __init__(
         self,
-        bind: Engine | Bind,
+        bind: Engine | Connection | Bind,
         *,
         schema: str | None = None,
         layer_stores: Mapping[str, LayerGetReleaser] | None = None,
     ) -> None:
-        if isinstance(bind, Connection):
-            raise UnusableBindError("Store(engine) takes an Engine: with a Connection, call joined(connection) of a store")
-        self._bind = EngineBind.of(bind, schema=schema) if isinstance(bind, Engine) else bind
         self._schema = schema
         self._layers = None if layer_stores is None else HeldLayers(layer_stores)
+        self._bind = bind_to(bind, schema=schema)
+        if isinstance(bind, Connection):
+            self._require_no_layer_stores()
 
     @classmethod
     def open(
@@ -138,6 +139,11 @@ class Store:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    @property
+    def engine(self) -> Engine:
+        """The engine that this store writes through: its own, or the host's."""
+        return self._bind.engine
 
     @property
     def backend(self) -> SQLBackend:

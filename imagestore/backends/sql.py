@@ -12,7 +12,7 @@ from typing import Final, Self
 from sqlalchemy import URL, Connection, Engine
 
 from imagestore.backend import check_blob, check_key
-from imagestore.bind import Bind, EngineBind
+from imagestore.bind import Bind, EngineBind, bind_to
 from imagestore.digest import Digest, ImageID
 from imagestore.errors import InvalidImageError, MetadataNotFoundError
 from imagestore.image import Image
@@ -27,12 +27,12 @@ class SQLBackend:
     `get` verifies bytes. The calls for metadata ask only whether the blob is there: to hash it each time is `imagestore.verify`'s work.
 
     Args:
-        bind: the host's own Engine, as `imagestore.store.Store` takes it.
+        bind: the host's own Engine or Connection, as `imagestore.store.Store` takes them.
         schema: the PostgreSQL schema that has the tables.
     """
 
-    def __init__(self, bind: Engine | Bind, *, schema: str | None = None) -> None:
-        self._bind = EngineBind.of(bind, schema=schema) if isinstance(bind, Engine) else bind
+    def __init__(self, bind: Engine | Connection | Bind, *, schema: str | None = None) -> None:
+        self._bind = bind_to(bind, schema=schema)
 
     @classmethod
     def open(cls, url: str | URL, *, schema: str | None = None, create_schema: bool = True) -> Self:
@@ -46,7 +46,9 @@ class SQLBackend:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def walk(self) -> Iterator[Digest]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Final, TypeVar
 
 from sqlalchemy import Connection, LargeBinary, bindparam, delete, select
 from sqlalchemy.dialects.postgresql import insert
@@ -11,6 +11,8 @@ from sqlalchemy.dialects.postgresql import insert
 from imagestore.digest import Digest
 from imagestore.errors import BlobNotFoundError, CorruptBlobError
 from imagestore.sql.schema import blobs
+
+D = TypeVar("D", bound=Digest)
 
 _INSERT: Final = insert(blobs).on_conflict_do_nothing().returning(blobs.c.digest)
 _DELETE: Final = delete(blobs).where(blobs.c.digest == bindparam("blob"))
@@ -52,9 +54,11 @@ def insert_one(connection: Connection, digest: Digest, data: bytes) -> bool:
     return connection.execute(_INSERT, {"digest": digest, "data": data}).first() is not None
 
 
-def insert_many(connection: Connection, data: Mapping[Digest, bytes]) -> list[Digest]:
-    """Store blobs, those that are there already staying as they are; returns those that are new. One statement for a thousand, in
-    the order of the digests, so that two callers never wait for each other crosswise."""
+def insert_many(connection: Connection, data: Mapping[D, bytes]) -> list[Digest]:
+    """Store blobs, those that are there already staying as they are; returns those that are new. One statement for a thousand.
+
+    They go in the order of the digests, so that two callers never wait for each other crosswise.
+    """
     rows = [{"digest": digest, "data": data[digest]} for digest in sorted(data)]
     return list(connection.execute(_INSERT, rows).scalars()) if rows else []
 

@@ -63,12 +63,16 @@ _parent_id: Final = bindparam("new_parent", type_=ImageIDType)
 
 # Meets the same statement of another link of this child, `images.HOLD` of a delete, and the UPDATE of a delete of its parent.
 # Without it: test_interleavings, opposite links, a cycle of two.
-_HOLD_CHILD: Final = select(images.c.id, images.c.parent, _SeesSnapshot()).where(images.c.id == _child_id).with_for_update()
+_HOLD_CHILD: Final = (
+    select(images.c.id, images.c.parent, _SeesSnapshot()).where(images.c.id == _child_id).with_for_update()
+)
 _HAS_CHILDREN: Final = select(images.c.id).where(images.c.parent == _child_id).limit(1)
 # Meets _HOLD_CHILD of a link of the parent on the fast path. Without it: test_interleavings, a cycle of three.
 _HOLD_PARENT: Final = select(images.c.id).where(images.c.id == _parent_id).with_for_update(read=True, key_share=True)
 # Meets itself: of two links that must walk, the second walks after the first has committed. Without it: a cycle of four.
-_LOCK_LINKS: Final = select(func.pg_advisory_xact_lock(func.hashtextextended(func.current_schema().op("||")("imagestore.links"), 0)))
+_LOCK_LINKS: Final = select(
+    func.pg_advisory_xact_lock(func.hashtextextended(func.current_schema().op("||")("imagestore.links"), 0))
+)
 _ANCESTRY: Final = select(_WALK.c.id)
 # In a snapshot: meets _HOLD_CHILD of a link of any ancestor. Without it: a stale walk, and a cycle.
 _HOLD_ANCESTRY: Final = select(images.c.id).where(images.c.id.in_(select(_WALK.c.id))).with_for_update(read=True)
@@ -88,10 +92,14 @@ _LINK_WAITING: Final = (
     )
     .values(parent=_parent_id)
 )
-_WAITED_FOR: Final = select(metadata_keys.c.value).distinct().where(
-    literal_column("length(value)") == literal_column("71"),
-    metadata_keys.c.value.in_(bindparam("named", expanding=True)),
-    metadata_keys.c.key == bindparam("key", KEY, type_=LargeBinary),
+_WAITED_FOR: Final = (
+    select(metadata_keys.c.value)
+    .distinct()
+    .where(
+        literal_column("length(value)") == literal_column("71"),
+        metadata_keys.c.value.in_(bindparam("named", expanding=True)),
+        metadata_keys.c.key == bindparam("key", KEY, type_=LargeBinary),
+    )
 )
 _NO_IMAGE: Final = (
     select(schema.blobs.c.digest)

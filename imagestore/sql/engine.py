@@ -7,11 +7,11 @@ all writes of a store do, because a read transaction that becomes a write fails 
 from __future__ import annotations
 
 import functools
-import os
 import secrets
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import sqlalchemy
@@ -109,7 +109,7 @@ def configure(engine: Engine, *, timeout: float = TIMEOUT) -> Engine:
 
 def is_missing_file(url: URL) -> bool:
     """Whether this is an SQLite file that does not exist; to connect would create it."""
-    return url.get_backend_name() == "sqlite" and not url.query.get("uri") and not os.path.exists(url.database or "")
+    return url.get_backend_name() == "sqlite" and not url.query.get("uri") and not Path(url.database or "").exists()
 
 
 def pieces(values: Sequence[T], size: int = _IN_ONE_STATEMENT) -> Iterator[Sequence[T]]:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, LargeBinary, Row, Select, and_, bindparam, func, literal_column, select
+from sqlalchemy import Connection, LargeBinary, Select, and_, bindparam, func, literal_column, select
 from sqlalchemy.dialects.postgresql import insert
 
 from imagestore.digest import Digest, ImageID
@@ -39,9 +39,7 @@ _rows: Final = (
 )
 _child: Final = images.alias("child")
 # One probe of the index for each row. As NOT EXISTS, PostgreSQL reads that index from its beginning for every page.
-_is_head: Final = (
-    select(literal_column("1")).where(_child.c.parent == images.c.id).limit(1).scalar_subquery().is_(None)
-)
+_is_head: Final = select(literal_column("1")).where(_child.c.parent == images.c.id).limit(1).scalar_subquery().is_(None)
 
 
 def _page_of(rows: Select[Any]) -> Select[Any]:
@@ -50,14 +48,16 @@ def _page_of(rows: Select[Any]) -> Select[Any]:
 
 
 SELECT: Final = _rows.where(images.c.id == _image_id)
-EXISTS: Final = select(literal_column("1")).select_from(images).where(images.c.id == _image_id)
+EXISTS: Final[Select[tuple[int]]] = select(literal_column("1")).select_from(images).where(images.c.id == _image_id)
 SEARCH: Final = (
     select(images.c.id)
     .where(images.c.id.between(bindparam("low", type_=LargeBinary), bindparam("high", type_=LargeBinary)))
     .order_by(images.c.id)
     .limit(literal_column(str(_CANDIDATES)))
 )
-PARENT: Final = select(images.c.id, metadata_keys.c.value).outerjoin(metadata_keys, _has_parent_row).where(images.c.id == _image_id)
+PARENT: Final = (
+    select(images.c.id, metadata_keys.c.value).outerjoin(metadata_keys, _has_parent_row).where(images.c.id == _image_id)
+)
 _SELECT_MANY: Final = _rows.where(images.c.id.in_(bindparam("image_ids", expanding=True)))
 _PAGES: Final = {False: _page_of(_rows), True: _page_of(_rows.where(_is_head))}
 _ID_PAGES: Final = {False: _page_of(select(images.c.id)), True: _page_of(select(images.c.id).where(_is_head))}
@@ -188,7 +188,11 @@ def search(connection: Connection, term: str) -> ImageID:
     Source: moby's Store.Search, distribution's ``digestset.Lookup``.
     """
     bounds = search_bounds(term)
-    found = [] if bounds is None else connection.execute(SEARCH, dict(zip(("low", "high"), bounds, strict=True))).scalars().all()
+    found = (
+        []
+        if bounds is None
+        else connection.execute(SEARCH, dict(zip(("low", "high"), bounds, strict=True))).scalars().all()
+    )
     return only(term, found)
 
 
@@ -276,7 +280,7 @@ def parent_of(value: bytes | None) -> ImageID | None:
 def search_bounds(term: str) -> tuple[bytes, bytes] | None:
     """The lowest and the highest raw ID that a short ID can mean, or None where no ID can begin with it. Pure."""
     algorithm, colon, digits = term.rpartition(":")
-    if colon and (algorithm != "sha256" or not digits) or not _HEX.fullmatch(digits):
+    if (colon and (algorithm != "sha256" or not digits)) or not _HEX.fullmatch(digits):
         return None
     return bytes.fromhex(digits.ljust(64, "0")), bytes.fromhex(digits.ljust(64, "f"))
 
@@ -311,7 +315,7 @@ def _create_batch(connection: Connection, missing: dict[ImageID, bytes]) -> None
         adopt(connection, image_id)
 
 
-def _sound(rows: Iterable[Row[Any]]) -> Iterator[Image]:
+def _sound(rows: Iterable[Sequence[Any]]) -> Iterator[Image]:
     for row in rows:
         try:
             yield image_of(*row)

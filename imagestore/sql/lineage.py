@@ -17,12 +17,19 @@ _DEEPEST: Final = 1_000_000  # ends a walk over a damaged index, in which an ima
 def _walk(upwards: bool) -> CTE:
     """The image ``:image_id`` and those above or below it, each with its distance."""
     start = images.c.id == bindparam("image_id", type_=ImageIDType)
-    walk = select(images.c.id, images.c.parent, literal_column("0").label("depth")).where(start).cte("walk", recursive=True)
+    walk = (
+        select(images.c.id, images.c.parent, literal_column("0").label("depth"))
+        .where(start)
+        .cte("walk", recursive=True)
+    )
     step = images.alias("step")
     joined = step.c.id == walk.c.parent if upwards else step.c.parent == walk.c.id
     further = walk.c.depth < literal_column(str(_DEEPEST))
     return walk.union_all(
-        select(step.c.id, step.c.parent, walk.c.depth + literal_column("1")).select_from(walk).join(step, joined).where(further)
+        select(step.c.id, step.c.parent, walk.c.depth + literal_column("1"))
+        .select_from(walk)
+        .join(step, joined)
+        .where(further)
     )
 
 
@@ -53,7 +60,7 @@ def descendants(connection: Connection, image_id: ImageID) -> list[ImageID]:
 
 
 def _others(connection: Connection, walk: Select[tuple[ImageID]], image_id: ImageID) -> list[ImageID]:
-    found = connection.execute(walk, {"image_id": image_id}).scalars().all()
+    found = connection.execute(walk, {"image_id": image_id}).all()
     if not found:
         raise ImageNotFoundError(image_id)
-    return list(found[1:])
+    return [row.id for row in found[1:]]

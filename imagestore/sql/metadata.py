@@ -31,7 +31,9 @@ _blob: Final = bindparam("blob", type_=SHA256)
 _key: Final = bindparam("metadata_key", type_=LargeBinary)
 _row: Final = (metadata_keys.c.digest == _blob, metadata_keys.c.key == _key)
 
-_insert: Final = insert(metadata_keys).values(digest=_blob, key=_key, value=bindparam("metadata_value", type_=LargeBinary))
+_insert: Final = insert(metadata_keys).values(
+    digest=_blob, key=_key, value=bindparam("metadata_value", type_=LargeBinary)
+)
 _UPSERT: Final = _insert.on_conflict_do_update(
     index_elements=[metadata_keys.c.digest, metadata_keys.c.key], set_={"value": _insert.excluded.value}
 )
@@ -47,7 +49,8 @@ _SELECT: Final = (
 _SELECT_KEYS: Final = select(metadata_keys.c.key).where(metadata_keys.c.digest == _blob).order_by(metadata_keys.c.key)
 _SELECT_ALL: Final = select(metadata_keys.c.key, metadata_keys.c.value).where(metadata_keys.c.digest == _blob)
 _SET_TIME: Final = {
-    key: update(images).where(images.c.id == _blob).values({column: bindparam("time")}) for key, column in _TIMES.items()
+    key: update(images).where(images.c.id == _blob).values({column: bindparam("time")})
+    for key, column in _TIMES.items()
 }
 
 
@@ -117,7 +120,7 @@ def put_time(connection: Connection, image_id: ImageID, key: bytes, value: bytes
 
 def reindex(connection: Connection, image_id: Digest) -> None:
     """Make the index columns of one image anew from its metadata."""
-    rows = {key: value for key, value in connection.execute(_SELECT_ALL, {"blob": image_id})}
+    rows: dict[bytes, bytes] = dict(connection.execute(_SELECT_ALL, {"blob": image_id}).tuples().all())
     for key in _TIMES:
         _index_time(connection, image_id, key, rows.get(key))
     child = edges.hold(connection, image_id)
@@ -130,9 +133,10 @@ def indexed_time(value: bytes | None) -> str | None:
     if value is None:
         return None
     try:
-        return GoTime.parse(value.decode()).utc_text
+        text: str = GoTime.parse(value.decode()).utc_text
     except (InvalidTimeError, UnicodeDecodeError):
         return None
+    return text
 
 
 def _upsert(connection: Connection, digest: Digest, key: bytes, value: bytes) -> None:
@@ -145,10 +149,16 @@ def _upsert(connection: Connection, digest: Digest, key: bytes, value: bytes) ->
 
 
 def _index_twice(
-    connection: Connection, digest: Digest, key: bytes, value: bytes, index: Callable[[Connection, Digest, bytes, bytes], bool]
+    connection: Connection,
+    digest: Digest,
+    key: bytes,
+    value: bytes,
+    index: Callable[[Connection, Digest, bytes, bytes], bool],
 ) -> None:
-    """The image first, then its metadata; and the image again where it was not there yet: the insert of the metadata has
-    waited for the create that was under way."""
+    """The image first, then its metadata; and the image again where it was not there yet.
+
+    The insert of the metadata has then waited for the create that was under way.
+    """
     found = index(connection, digest, key, value)
     _upsert(connection, digest, key, value)
     if not found:
