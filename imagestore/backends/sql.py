@@ -80,7 +80,11 @@ class SQLBackend:
         return digests
 
     def delete(self, digest: str) -> None:
-        """Remove a blob and its metadata; a missing one is no error. Children keep the metadata that names it."""
+        """Remove a blob and its metadata. Children keep the metadata that names it.
+
+        Raises:
+            BlobNotFoundError: there is none.
+        """
         self._bind.write(images.delete_blob, _sha256(digest))
 
     def set_metadata(self, digest: str, key: str, data: bytes) -> None:
@@ -99,7 +103,11 @@ class SQLBackend:
         self._bind.write(metadata.remove, _sha256(digest), check_key(key))
 
     def metadata_keys(self, digest: str) -> list[str]:
-        """All keys of a blob, in order; none for a blob that is not there."""
+        """All keys of a blob, in the order of their bytes. One read by key.
+
+        Raises:
+            BlobNotFoundError: there is no such blob.
+        """
         return [key.decode("utf-8", "surrogateescape") for key in self._bind.read(metadata.keys, _sha256(digest))]
 
 

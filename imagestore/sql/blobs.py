@@ -64,8 +64,13 @@ def insert_many(connection: Connection, data: Mapping[D, bytes]) -> list[Digest]
 
 
 def delete_one(connection: Connection, digest: Digest) -> None:
-    """Remove a blob; its metadata and its row of images go with it. A missing one is no error."""
-    connection.execute(_DELETE, {"blob": digest})
+    """Remove a blob; its metadata and its row of images go with it.
+
+    Raises:
+        BlobNotFoundError: there is none.
+    """
+    if connection.execute(_DELETE, {"blob": digest}).rowcount == 0:
+        raise BlobNotFoundError(digest)
 
 
 def page(connection: Connection, after: Digest | None, limit: int) -> list[Digest]:

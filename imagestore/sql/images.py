@@ -255,6 +255,9 @@ def delete_blob(connection: Connection, digest: Digest) -> None:
     """What `imagestore.backend.StoreBackend.delete` does: remove a blob and its metadata, an image or not.
 
     The metadata of its children goes on naming it, and links them again when it comes back.
+
+    Raises:
+        BlobNotFoundError: there is none.
     """
     image_id = ImageID(str(digest))
     if connection.execute(_HOLD, {"image_id": image_id}).first() is None:

@@ -46,7 +46,13 @@ _SELECT: Final = (
     .outerjoin(metadata_keys, (metadata_keys.c.digest == blobs.c.digest) & (metadata_keys.c.key == _key))
     .where(blobs.c.digest == _blob)
 )
-_SELECT_KEYS: Final = select(metadata_keys.c.key).where(metadata_keys.c.digest == _blob).order_by(metadata_keys.c.key)
+_SELECT_KEYS: Final = (
+    select(metadata_keys.c.key)
+    .select_from(blobs)
+    .outerjoin(metadata_keys, metadata_keys.c.digest == blobs.c.digest)
+    .where(blobs.c.digest == _blob)
+    .order_by(metadata_keys.c.key)
+)
 _SELECT_ALL: Final = select(metadata_keys.c.key, metadata_keys.c.value).where(metadata_keys.c.digest == _blob)
 _SET_TIME: Final = {
     key: update(images).where(images.c.id == _blob).values({column: bindparam("time")})
@@ -68,8 +74,15 @@ def get(connection: Connection, digest: Digest, key: bytes) -> bytes | None:
 
 
 def keys(connection: Connection, digest: Digest) -> list[bytes]:
-    """All keys of a blob, in order; none for a blob that is not there."""
-    return list(connection.execute(_SELECT_KEYS, {"blob": digest}).scalars())
+    """All keys of a blob, in order. One read by key.
+
+    Raises:
+        BlobNotFoundError: there is no such blob.
+    """
+    found = connection.execute(_SELECT_KEYS, {"blob": digest}).scalars().all()
+    if not found:
+        raise BlobNotFoundError(digest)
+    return [key for key in found if key is not None]
 
 
 def put(connection: Connection, digest: Digest, key: bytes, value: bytes) -> None:
