@@ -1,0 +1,138 @@
+"""Every way to have a store, held against the contracts that are true of it."""
+
+from __future__ import annotations
+
+import pytest
+import sqlalchemy
+
+from imagestore.backends.filesystem import FSBackend
+from imagestore.backends.sql import SQLBackend
+from imagestore.sql.engine import configure
+from imagestore.store import Store
+from imagestore.testing.layer_stores import LayerStoresContract
+from imagestore.testing.store import StoreContract
+from imagestore.testing.transactions import TransactionsContract
+from tests.contract.damage import damage_file, damage_row
+
+
+class OnDatabases:
+    @pytest.fixture(autouse=True)
+    def databases(self, new_database, closing):
+        self.new_database = new_database
+        self.closing = closing
+
+    def damage(self, store, digest, data):
+        with store.engine.begin() as connection:
+            damage_row(connection, digest, data)
+
+
+class TestOpenedStore(OnDatabases, StoreContract, LayerStoresContract, TransactionsContract):
+    def make_store(self, layer_stores=None):
+        self.url = self.new_database()
+        return self.reopen(None, layer_stores)
+
+    def reopen(self, store, layer_stores=None):
+        return self.closing.enter_context(Store.open(self.url, layer_stores=layer_stores))
+
+
+class TestStoreOnTheEngineOfAHost(OnDatabases, StoreContract, LayerStoresContract, TransactionsContract):
+    def make_store(self, layer_stores=None):
+        engine = configure(sqlalchemy.create_engine(self.new_database()))
+        self.closing.callback(engine.dispose)
+        return Store(engine, layer_stores=layer_stores)
+
+    def reopen(self, store, layer_stores=None):
+        return Store(store.engine, layer_stores=layer_stores)
+
+
+class TestStoreInItsOwnSchema(StoreContract, LayerStoresContract, TransactionsContract):
+    @pytest.fixture(autouse=True)
+    def databases(self, postgres_url, closing):
+        self.url = postgres_url
+        self.closing = closing
+        self.schemas = 0
+
+    def make_store(self, layer_stores=None):
+        self.schemas += 1
+        return self.reopen(None, layer_stores)
+
+    def reopen(self, store, layer_stores=None):
+        opened = Store.open(self.url, schema=f"images {self.schemas}", layer_stores=layer_stores)
+        return self.closing.enter_context(opened)
+
+    def damage(self, store, digest, data):
+        options = {"schema_translate_map": {None: f"images {self.schemas}"}}
+        with store.engine.connect().execution_options(**options) as connection, connection.begin():
+            damage_row(connection, digest, data)
+
+
+class TestStoreInMemory(StoreContract, LayerStoresContract):
+    @pytest.fixture(autouse=True)
+    def stack(self, closing):
+        self.closing = closing
+
+    def make_store(self, layer_stores=None):
+        return self.closing.enter_context(Store.open("sqlite://", layer_stores=layer_stores))
+
+    def reopen(self, store, layer_stores=None):
+        return Store(store.engine, layer_stores=layer_stores)
+
+    def damage(self, store, digest, data):
+        with store.engine.begin() as connection:
+            damage_row(connection, digest, data)
+
+
+class TestJoinedStore(OnDatabases, StoreContract):
+    isolation_level = None
+
+    def make_store(self, layer_stores=None):
+        self.store = self.closing.enter_context(Store.open(self.new_database()))
+        self.connection = self.closing.enter_context(self.store.engine.connect())
+        if self.isolation_level:
+            self.connection.execution_options(isolation_level=self.isolation_level)
+        self.closing.enter_context(self.connection.begin())
+        return self.store.joined(self.connection)
+
+    def reopen(self, store, layer_stores=None):
+        return self.store.joined(self.connection)
+
+    def damage(self, store, digest, data):
+        damage_row(self.connection, digest, data)
+
+
+class TestStoreJoinedInASnapshot(TestJoinedStore):
+    isolation_level = "SERIALIZABLE"
+
+    @pytest.fixture(autouse=True)
+    def databases(self, new_postgres_database, closing):
+        self.new_database = new_postgres_database
+        self.closing = closing
+
+
+class TestStoreRestoredOverFiles(StoreContract, LayerStoresContract):
+    @pytest.fixture(autouse=True)
+    def folder(self, tmp_path, closing):
+        self.root = tmp_path / "imagedb"
+        self.closing = closing
+
+    def make_store(self, layer_stores=None):
+        return self.closing.enter_context(Store.restore(FSBackend(self.root), layer_stores=layer_stores))
+
+    def reopen(self, store, layer_stores=None):
+        return self.closing.enter_context(Store.restore(store.backend, layer_stores=layer_stores))
+
+    def damage(self, store, digest, data):
+        damage_file(self.root, digest, data)
+
+
+class TestStoreRestoredOverSQL(OnDatabases, StoreContract, LayerStoresContract):
+    def make_store(self, layer_stores=None):
+        self.inner = self.closing.enter_context(SQLBackend.open(self.new_database()))
+        return self.reopen(None, layer_stores)
+
+    def reopen(self, store, layer_stores=None):
+        return self.closing.enter_context(Store.restore(self.inner, layer_stores=layer_stores))
+
+    def damage(self, store, digest, data):
+        with self.inner.engine.begin() as connection:
+            damage_row(connection, digest, data)

@@ -1,0 +1,277 @@
+"""A store and the dict-based model of `tests.model.model` go through the same calls, and have to agree after each."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from itertools import pairwise
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from sqlalchemy import delete
+
+from imagestore.digest import ImageID
+from imagestore.errors import ImageStoreError
+from imagestore.gojson import GoTime
+from imagestore.sql.schema import blobs
+from imagestore.testing.makers import make_config, make_digest
+from tests.model.model import Model
+
+SETTINGS = settings(max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+def _configs():
+    """Seven images, of which three have IDs that begin with the same two digits."""
+    by_beginning = {}
+    for number in range(10_000):
+        config = make_config(number)
+        alike = by_beginning.setdefault(ImageID.from_bytes(config).hex[:2], [])
+        alike.append(config)
+        if len(alike) == 3:
+            return [*alike, *(make_config(f"another {number}") for number in range(4))]
+    raise AssertionError("no two digests are alike")
+
+
+CONFIGS = _configs()
+NO_IMAGES = [b"no image", b"{}"]
+IMAGE_IDS = [ImageID.from_bytes(config) for config in CONFIGS]
+DIGESTS = [*IMAGE_IDS, *map(ImageID.from_bytes, NO_IMAGES), make_digest()]
+
+configs = st.sampled_from(CONFIGS)
+digests = st.sampled_from([*IMAGE_IDS, *DIGESTS])
+parents = st.one_of(
+    digests.map(str.encode), st.sampled_from([b"", b"garbage", b"\xff\xfe", IMAGE_IDS[0].upper().encode(), b"p" * 71])
+)
+times = st.sampled_from([b"", b"garbage", b"2020-01-02T03:04:05.000000006+02:00", b"0001-01-01T00:00:00Z", b"\xff"])
+flags = st.sampled_from([b"\1", b"\0", b""])
+metadata = st.one_of(
+    st.tuples(st.just("parent"), parents),
+    st.tuples(st.sampled_from(["lastUpdated", "lastUsed"]), times),
+    st.tuples(st.just("builtLocally"), flags),
+    st.tuples(st.sampled_from(["key", "Parent", "\udcff"]), st.binary(max_size=4)),
+)
+keys = st.sampled_from(["parent", "lastUpdated", "lastUsed", "builtLocally", "key", "\udcff"])
+
+
+class StoreMachine(RuleBasedStateMachine):
+    """The calls go to ``store``, which is the outer one, or one that has joined a transaction; ``committed`` is what others see."""
+
+    def __init__(self, outer):
+        super().__init__()
+        with outer.engine.begin() as connection:
+            connection.execute(delete(blobs))
+        self.outer = outer
+        self.store = outer
+        self.model = self.committed = Model()
+        self.transaction = ExitStack()
+        self.snapshot = None
+        self.seen = None
+        self.reading = ExitStack()
+
+    def teardown(self):
+        self.reading.close()
+        if self.joined():
+            self.roll_back()
+
+    def agree(self, call, expected):
+        """Both answer the same, or raise the same."""
+        assert _outcome(call) == _outcome(expected)
+
+    # Images
+
+    @rule(config=st.one_of(configs, configs, st.sampled_from(NO_IMAGES)))
+    def create(self, config):
+        self.agree(lambda: self.store.create(config), lambda: self.model.create(config))
+
+    @rule(many=st.lists(st.one_of(configs, configs, configs, st.sampled_from(NO_IMAGES)), max_size=5))
+    def create_many(self, many):
+        self.agree(lambda: self.store.create_many(many), lambda: self.model.create_many(many))
+
+    @rule(image_id=digests)
+    def delete(self, image_id):
+        self.agree(lambda: self.store.delete(image_id), lambda: self.model.delete(image_id))
+
+    @rule(image_id=digests, parent=digests)
+    def set_parent(self, image_id, parent):
+        self.agree(lambda: self.store.set_parent(image_id, parent), lambda: self.model.set_parent(image_id, parent))
+
+    @rule(chain=st.lists(st.sampled_from(IMAGE_IDS), min_size=3, max_size=5, unique=True))
+    def set_parents(self, chain):
+        for parent, image_id in pairwise(chain):
+            self.set_parent(image_id, parent)
+
+    @rule(image_id=digests, note=st.sampled_from([("set_last_updated", "lastUpdated"), ("touch", "lastUsed")]))
+    def note_time(self, image_id, note):
+        method, key = note
+        before = GoTime.now()
+        if image_id not in self.model.images():
+            self.agree(lambda: getattr(self.store, method)(image_id), lambda: self.model.note(image_id, key, b""))
+            return
+        getattr(self.store, method)(image_id)
+        value = self.store.backend.get_metadata(image_id, key)
+        assert before <= GoTime.parse(value.decode()) <= GoTime.now()
+        self.model.note(image_id, key, value)
+
+    @rule(image_id=digests)
+    def set_built_locally(self, image_id):
+        self.agree(
+            lambda: self.store.set_built_locally(image_id), lambda: self.model.note(image_id, "builtLocally", b"\1")
+        )
+
+    # The backend under the store
+
+    @rule(data=st.sampled_from([*CONFIGS, *NO_IMAGES]))
+    def set_blob(self, data):
+        self.agree(lambda: self.store.backend.set(data), lambda: self.model.set(data))
+
+    @rule(digest=digests)
+    def delete_blob(self, digest):
+        self.agree(lambda: self.store.backend.delete(digest), lambda: self.model.delete_blob(digest))
+
+    @rule(digest=digests, entry=metadata)
+    def set_metadata(self, digest, entry):
+        self.agree(
+            lambda: self.store.backend.set_metadata(digest, *entry), lambda: self.model.set_metadata(digest, *entry)
+        )
+
+    @rule(chain=st.lists(st.sampled_from(IMAGE_IDS), min_size=1, max_size=4, unique=True))
+    def set_a_circle_of_parents(self, chain):
+        for parent, image_id in zip(chain, [*chain[1:], chain[0]], strict=True):
+            self.set_metadata(image_id, ("parent", parent.encode()))
+
+    @rule(digest=digests, key=keys)
+    def delete_metadata(self, digest, key):
+        self.agree(
+            lambda: self.store.backend.delete_metadata(digest, key), lambda: self.model.delete_metadata(digest, key)
+        )
+
+    # Questions
+
+    @rule(image_id=digests)
+    def get(self, image_id):
+        def read():
+            image = self.store.get(image_id)
+            assert self.store.get_many([image_id]) == {image_id: image}
+            return image.image_id, image.raw_json, image.parent
+
+        self.agree(read, lambda: self.model.get(image_id))
+
+    @rule(wanted=st.lists(digests, max_size=5))
+    def get_many(self, wanted):
+        found = self.store.get_many(wanted)
+        assert list(found) == [one for one in dict.fromkeys(wanted) if one in self.model.images()]
+        assert [(one, image.raw_json, image.parent) for one, image in found.items()] == [
+            self.model.get(one) for one in found
+        ]
+
+    @rule(image_id=st.sampled_from(IMAGE_IDS), length=st.integers(0, 64), prefix=st.sampled_from(["", "sha256:", "x:"]))
+    def search(self, image_id, length, prefix):
+        term = prefix + image_id.hex[: length if length > 6 else length // 2]
+        self.agree(lambda: self.store.search(term), lambda: self.model.search(term))
+
+    @rule(digest=digests)
+    def ask_about_one(self, digest):
+        self.agree(lambda: self.store.get_parent(digest), lambda: self.model.get_parent(digest))
+        self.agree(lambda: self.store.lineage.ancestors(digest), lambda: self.model.ancestors(digest))
+        self.agree(lambda: self.store.lineage.descendants(digest), lambda: self.model.descendants(digest))
+        self.agree(lambda: _text(self.store.get_last_updated(digest)), lambda: self.model.time(digest, "lastUpdated"))
+        self.agree(lambda: _text(self.store.last_used(digest)), lambda: self.model.time(digest, "lastUsed"))
+        assert self.store.is_built_locally(digest) is self.model.is_built_locally(digest)
+        assert (digest in self.store) is (digest in self.model.images())
+        for key in ("parent", "lastUpdated", "key", "\udcff"):
+            self.agree(
+                lambda key=key: self.store.backend.get_metadata(digest, key),
+                lambda key=key: self.model.get_metadata(digest, key),
+            )
+
+    @rule(after=st.one_of(st.none(), digests), limit=st.integers(1, 8), heads=st.booleans())
+    def page(self, after, limit, heads):
+        expected = self.model.heads() if heads else self.model.images()
+        found = [image.image_id for image in self.store.page(after, limit, heads=heads)]
+        assert found == [one for one in expected if after is None or one > after][:limit]
+        assert [image.image_id for image in self.store.stream(heads=heads)] == expected
+
+    # Transactions and snapshots
+
+    def joined(self):
+        return self.store is not self.outer
+
+    @precondition(lambda self: not self.joined())
+    @rule()
+    def join(self):
+        connection = self.transaction.enter_context(self.outer.engine.connect())
+        connection.begin()
+        self.connection = connection
+        self.store = self.outer.joined(connection)
+        self.committed, self.model = self.model, self.model.snapshot()
+
+    @precondition(joined)
+    @rule()
+    def commit(self):
+        self.connection.commit()
+        self.transaction.close()
+        self.store = self.outer
+        self.committed = self.model
+
+    @precondition(joined)
+    @rule()
+    def roll_back(self):
+        self.connection.rollback()
+        self.transaction.close()
+        self.store = self.outer
+        self.model = self.committed
+
+    @precondition(lambda self: self.snapshot is None)
+    @rule()
+    def begin_reading(self):
+        self.snapshot = self.reading.enter_context(self.outer.reading())
+        self.seen = self.committed.snapshot()
+        assert len(self.snapshot) == len(self.seen.images())
+
+    @precondition(lambda self: self.snapshot is not None)
+    @rule()
+    def end_reading(self):
+        _hold_against(self.snapshot, self.seen)
+        self.reading.close()
+        self.snapshot = None
+
+    # Always
+
+    @invariant()
+    def they_agree(self):
+        _hold_against(self.store, self.model)
+
+    @precondition(joined)
+    @invariant()
+    def others_see_what_is_committed(self):
+        assert list(self.outer.map()) == self.committed.images()
+        assert list(self.outer.heads()) == self.committed.heads()
+
+
+def _hold_against(store, model):
+    images = model.images()
+    found = store.map()
+    assert list(found) == images
+    assert [image.raw_json for image in found.values()] == [model.blobs[image_id] for image_id in images]
+    assert [image.parent for image in found.values()] == [model.get_parent(image_id) for image_id in images]
+    assert list(store.heads()) == model.heads()
+    assert len(store) == len(images)
+    assert {parent: children for parent in DIGESTS if (children := store.children(parent))} == {
+        parent: children for parent in DIGESTS if (children := model.children(parent))
+    }
+    assert list(store.backend.walk()) == sorted(model.blobs)
+
+
+def _outcome(call):
+    try:
+        return call()
+    except ImageStoreError as error:
+        return type(error)
+
+
+def _text(time):
+    return None if time is None else str(time)
+
+
+def test_a_store_is_the_model(store):
+    run_state_machine_as_test(lambda: StoreMachine(store), settings=SETTINGS)
