@@ -159,15 +159,24 @@ def _none(path: Path) -> UnusableDataRootError:
 
 
 class _Member(tarfile.TarInfo):
-    """A member of a tar whose header is bounded: tarfile reads long names and PAX records into memory, however long they are."""
+    """A member of a tar, from a header that is sound and bounded.
+
+    tarfile takes a damaged header, and the end of the file, for the end of the tar, and reads long names and PAX records into memory,
+    however long they are. All of that is an error here.
+    """
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
-        member = super().frombuf(buf, encoding, errors)
+        if len(buf) < tarfile.BLOCKSIZE:
+            raise tarfile.ReadError("it ends before its end mark")
+        try:
+            member = super().frombuf(buf, encoding, errors)
+        except tarfile.HeaderError as error:
+            if any(buf):
+                raise tarfile.ReadError(f"a header is damaged: {error}") from error
+            raise  # the end mark
         if member.type in _HEADERS and member.size > _LARGEST_HEADER:
-            raise UnusableDataRootError(
-                f"the tar has a header of {member.size} bytes; at most {_LARGEST_HEADER} are read"
-            )
+            raise tarfile.ReadError(f"a header has {member.size} bytes; at most {_LARGEST_HEADER} are read")
         return member
 
 
@@ -199,7 +208,8 @@ def _unpack(path: Path, folder: Path) -> Path:
 
 
 def _normal(name: str) -> str:
-    return "/".join(part for part in name.split("/") if part not in {"", "."})
+    parts = [part for part in name.split("/") if part not in {"", "."}]
+    return "" if ".." in parts else "/".join(parts)
 
 
 def _database(name: str, found: dict[str, Path], folder: Path) -> Path:
