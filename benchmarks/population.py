@@ -1,0 +1,135 @@
+"""The images that are measured: configurations of some 3 KB, and the graph of parents of a host that builds some and pulls others.
+
+Everything follows from the number of an image, so that every engine, and every run, has the same images.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from imagestore.digest import ImageID
+from imagestore.testing.makers import make_config, make_diff_id
+
+DEEPEST: Final = 60
+_SAMPLE: Final = 1000
+_TIME: Final = "2024-03-01T09:30:{:02}.{:09}Z"
+
+
+@dataclass(frozen=True)
+class Population:
+    """The images of a store, and those of them that the operations are given.
+
+    Args:
+        ids: every image's ID, by its number.
+        parents: the number of each image's parent, which is lower than its own, or None.
+    """
+
+    ids: Sequence[ImageID]
+    parents: Sequence[int | None]
+
+    @classmethod
+    def of(cls, count: int) -> Population:
+        """The first ``count`` images."""
+        return cls([ImageID.from_bytes(config(number)) for number in range(count)], graph(count))
+
+    def any(self) -> list[ImageID]:
+        """Some images, drawn by chance."""
+        return self._drawn(list(range(len(self.ids))))
+
+    def deepest(self) -> list[ImageID]:
+        """Some of the images with the most ancestors."""
+        depths = self._depths()
+        most = max(depths)
+        return self._drawn([number for number, depth in enumerate(depths) if depth == most])
+
+    def parents_of_some(self) -> list[ImageID]:
+        """Some images that have children."""
+        return self._drawn(sorted({parent for parent in self.parents if parent is not None}))
+
+    def children_of_some(self) -> list[ImageID]:
+        """Some images that have a parent and no children."""
+        inner = set(self.parents)
+        return self._drawn([n for n, parent in enumerate(self.parents) if parent is not None and n not in inner])
+
+    def last_page(self) -> ImageID:
+        """The ID after which about the last hundred heads come."""
+        inner = set(self.parents)
+        heads = sorted(image_id for number, image_id in enumerate(self.ids) if number not in inner)
+        return heads[-min(len(heads), 101)]
+
+    def _drawn(self, numbers: Sequence[int]) -> list[ImageID]:
+        draw = random.Random(len(self.ids))
+        return [self.ids[number] for number in draw.sample(numbers, min(_SAMPLE, len(numbers)))]
+
+    def _depths(self) -> list[int]:
+        depths: list[int] = []
+        for parent in self.parents:
+            depths.append(0 if parent is None else depths[parent] + 1)
+        return depths
+
+
+def graph(count: int) -> list[int | None]:
+    """Each image's parent, or None for one that was pulled.
+
+    The others are steps of builds, each the child of the step before. A build has up to 60 steps, and half of the builds start from
+    another image of the store.
+    """
+    draw = random.Random(0)
+    parents: list[int | None] = []
+    depths: list[int] = []
+    while len(parents) < count:
+        steps = 1 if draw.random() < 0.9 else draw.randint(2, DEEPEST + 1)
+        previous = draw.randrange(len(parents)) if steps > 1 and parents and draw.random() < 0.5 else None
+        for _ in range(steps):
+            if previous is not None and depths[previous] == DEEPEST:
+                break
+            parents.append(previous)
+            depths.append(0 if previous is None else depths[previous] + 1)
+            previous = len(parents) - 1
+    return parents[:count]
+
+
+def config(number: int) -> bytes:
+    """The configuration of an image, as ``docker build`` writes one for a service in Python: eight layers, 16 steps of history."""
+    draw = random.Random(number)
+    run: dict[str, Any] = {
+        "Env": ["PATH=/usr/local/bin:/usr/bin:/bin", "LANG=C.UTF-8", f"RELEASE={draw.getrandbits(160):040x}"],
+        "Cmd": ["gunicorn", "--bind", "0.0.0.0:8000", "--workers", "4", f"service_{number}.wsgi:application"],
+        "ExposedPorts": {"8000/tcp": {}},
+        "WorkingDir": "/srv/app",
+        "User": "app",
+        "Labels": {
+            "org.opencontainers.image.revision": f"{draw.getrandbits(160):040x}",
+            "org.opencontainers.image.source": f"https://git.example.org/services/service-{number}",
+            "org.opencontainers.image.title": f"service-{number}",
+        },
+    }
+    return make_config(
+        number,
+        layers=[make_diff_id(f"{number} {layer}") for layer in range(8)],
+        config=run,
+        container_config={**run, "Cmd": ["/bin/sh", "-c", "#(nop) ", 'CMD ["gunicorn"]']},
+        container=f"{draw.getrandbits(256):064x}",
+        docker_version="20.10.24",
+        history=[_step(draw, empty=step % 2 == 1) for step in range(16)],
+    )
+
+
+def configs(count: int, first: int = 0) -> Iterator[bytes]:
+    """The configurations of ``count`` images, from a number on."""
+    return (config(number) for number in range(first, first + count))
+
+
+def time(number: int) -> str:
+    """When an image was last tagged."""
+    return _TIME.format(number % 60, number % 10**9)
+
+
+def _step(draw: random.Random, *, empty: bool) -> dict[str, Any]:
+    created = {"created": _TIME.format(draw.randrange(60), draw.randrange(10**9))}
+    if empty:
+        return {**created, "created_by": f"/bin/sh -c #(nop)  ENV STEP={draw.getrandbits(32):08x}", "empty_layer": True}
+    return {**created, "created_by": f"/bin/sh -c #(nop) COPY dir:{draw.getrandbits(128):032x} in /srv/app "}

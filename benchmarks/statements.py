@@ -1,0 +1,75 @@
+"""The statements that the store sends, as a program would write them by hand for sqlite3 or psycopg."""
+
+from __future__ import annotations
+
+from typing import Final
+
+_ROWS: Final = (
+    "SELECT i.id, b.data, m.value FROM imagestore_images i JOIN imagestore_blobs b ON b.digest = i.id "
+    "LEFT JOIN imagestore_metadata m ON m.digest = i.id AND m.key = ?"
+)
+_IS_HEAD: Final = "(SELECT 1 FROM imagestore_images c WHERE c.parent = i.id LIMIT 1) IS NULL"
+_WALK: Final = (
+    "WITH RECURSIVE walk (id, parent, depth) AS (SELECT id, parent, 0 FROM imagestore_images WHERE id = ? UNION ALL "
+    "SELECT s.id, s.parent, walk.depth + 1 FROM walk JOIN imagestore_images s ON {} WHERE walk.depth < 1000000) "
+    "SELECT id FROM walk ORDER BY depth, id"
+)
+_WAITING: Final = "FROM imagestore_metadata WHERE length(value) = 71 AND key = ? AND value"
+
+# A question mark is a parameter, {ids} a list of them.
+_TEXTS: Final = {
+    "get": f"{_ROWS} WHERE i.id = ?",
+    "get_many": f"{_ROWS} WHERE i.id {{ids}}",
+    "contains": "SELECT 1 FROM imagestore_images WHERE id = ?",
+    "len": "SELECT count(*) FROM imagestore_images",
+    "search": "SELECT id FROM imagestore_images WHERE id BETWEEN ? AND ? ORDER BY id LIMIT 10",
+    "get_parent": "SELECT i.id, m.value FROM imagestore_images i LEFT JOIN imagestore_metadata m ON m.digest = i.id AND m.key = ? "
+    "WHERE i.id = ?",
+    "children": "SELECT id FROM imagestore_images WHERE parent = ? ORDER BY id",
+    "ancestors": _WALK.format("s.id = walk.parent"),
+    "descendants": _WALK.format("s.parent = walk.id"),
+    "metadata": "SELECT m.value FROM imagestore_metadata m JOIN imagestore_images i ON i.id = m.digest WHERE m.digest = ? AND m.key = ?",
+    "page": f"{_ROWS} WHERE i.id > ? ORDER BY i.id LIMIT ?",
+    "page of heads": f"{_ROWS} WHERE {_IS_HEAD} AND i.id > ? ORDER BY i.id LIMIT ?",
+    "map": f"{_ROWS} ORDER BY i.id",
+    "heads": f"{_ROWS} WHERE {_IS_HEAD} ORDER BY i.id",
+    "blob": "SELECT data FROM imagestore_blobs WHERE digest = ?",
+    "walk": "SELECT digest FROM imagestore_blobs WHERE digest > ? ORDER BY digest LIMIT 1000",
+    "value": "SELECT b.digest, m.value FROM imagestore_blobs b LEFT JOIN imagestore_metadata m ON m.digest = b.digest AND m.key = ? "
+    "WHERE b.digest = ?",
+    "keys": "SELECT key FROM imagestore_metadata WHERE digest = ? ORDER BY key",
+    "hold": "SELECT 1 FROM imagestore_images WHERE id = ?{for_update}",
+    "hold shared": "SELECT 1 FROM imagestore_images WHERE id = ?{for_key_share}",
+    "hold child": "SELECT id, parent, {sees_snapshot} FROM imagestore_images WHERE id = ?{for_update}",
+    "hold parent": "SELECT id FROM imagestore_images WHERE id = ?{for_key_share}",
+    "hold many": "SELECT id FROM imagestore_images WHERE id {ids} ORDER BY id{for_key_share}",
+    "has children": "SELECT id FROM imagestore_images WHERE parent = ? LIMIT 1",
+    "insert blob": "INSERT INTO imagestore_blobs (digest, data) VALUES (?, ?) ON CONFLICT DO NOTHING RETURNING digest",
+    "insert blobs": "INSERT INTO imagestore_blobs (digest, data) VALUES (?, ?) ON CONFLICT DO NOTHING",
+    "insert image": "INSERT INTO imagestore_images (id) VALUES (?) ON CONFLICT DO NOTHING",
+    "link waiting": f"UPDATE imagestore_images SET parent = ? WHERE id IN (SELECT digest {_WAITING} = ?)",
+    "waited for": f"SELECT DISTINCT value {_WAITING} {{ids}}",
+    "set parent": "UPDATE imagestore_images SET parent = ? WHERE id = ?",
+    "set last_updated": "UPDATE imagestore_images SET last_updated = ? WHERE id = ?",
+    "set last_used": "UPDATE imagestore_images SET last_used = ? WHERE id = ?",
+    "put metadata": "INSERT INTO imagestore_metadata (digest, key, value) VALUES (?, ?, ?) "
+    "ON CONFLICT (digest, key) DO UPDATE SET value = excluded.value",
+    "delete metadata": "DELETE FROM imagestore_metadata WHERE digest = ? AND key = ?",
+    "unlink children": "UPDATE imagestore_images SET parent = NULL WHERE parent = ? RETURNING id",
+    "delete blob": "DELETE FROM imagestore_blobs WHERE digest = ?",
+}
+
+_SQLITE: Final = {"ids": "{ids}", "for_update": "", "for_key_share": "", "sees_snapshot": "0"}
+_POSTGRESQL: Final = {
+    "ids": "= ANY(?)",
+    "for_update": " FOR UPDATE",
+    "for_key_share": " FOR KEY SHARE",
+    "sees_snapshot": "current_setting('transaction_isolation') IN ('repeatable read', 'serializable')",
+}
+
+
+def statements(sqlite: bool) -> dict[str, str]:
+    """The statements by name, for sqlite3 (where {ids} is left for as many question marks) or for psycopg."""
+    if sqlite:
+        return {name: text.format(**_SQLITE) for name, text in _TEXTS.items()}
+    return {name: text.format(**_POSTGRESQL).replace("?", "%s") for name, text in _TEXTS.items()}
