@@ -1,7 +1,8 @@
 """`GoTime`: an instant as Go's ``time.Time`` keeps it, with nanoseconds and the offset it was written with.
 
 Python's ``datetime`` has neither, so it cannot give back the bytes that were read. The texts that Go 1.19 accepts are not
-quite RFC 3339: one digit does for the hour, a comma before the fraction, and offsets like ``+00:60`` or ``+-1:30``.
+quite RFC 3339: one digit does for the hour, a comma before the fraction, and offsets like ``+00:60`` or ``+-1:30``. In JSON
+seconds may even be missing if a fraction is there, because Go forgets that error over the next.
 """
 
 from __future__ import annotations
@@ -16,18 +17,18 @@ import msgspec
 from imagestore.errors import InvalidTimeError
 
 _RFC3339: Final = re.compile(
-    r"(\d{4})-(\d\d)-(\d\d)T(\d\d?):(\d\d):(\d\d)(?:[.,](\d+))?(?:Z|([+-])(\d\d|[+-]\d):(\d\d|[+-]\d))", re.ASCII
+    r"(\d{4})-(\d\d)-(\d\d)T(\d\d?):(\d\d):(\d\d)?(?:[.,](\d+))?(?:Z|([+-])(\d\d|[+-]\d):(\d\d|[+-]\d))", re.ASCII
 )
 _DAY: Final = 86_400
 _EPOCH: Final = date(1970, 1, 1).toordinal()
 _CYCLE: Final = 146_097  # the days of 400 years, after which the calendar repeats
 
 
-class GoTime(msgspec.Struct, frozen=True, eq=False):
+class GoTime(msgspec.Struct, frozen=True, order=True):
     """An instant with nanoseconds, and the offset from UTC that it is shown with.
 
-    Times are equal and ordered as instants, whatever their offsets, as aware datetimes are. ``str`` shows RFC 3339 with the
-    fraction's trailing zeros cut off, the way Go writes a time in JSON.
+    Times are ordered as instants, and the same instant by offset; so two are equal if Go's ``==`` says so, and would be written
+    alike. ``str`` is RFC 3339 without trailing zeros in the fraction, as Go writes a time in JSON.
 
     Args:
         seconds: since 1970-01-01T00:00:00Z, negative before.
@@ -56,7 +57,7 @@ class GoTime(msgspec.Struct, frozen=True, eq=False):
 
         Source: Go's ``time.Parse(time.RFC3339Nano, text)``.
         """
-        return cls._parse(text, text, most_digits=9)
+        return cls._parse(text, text, in_json=False)
 
     @classmethod
     def from_json(cls, token: str) -> Self:
@@ -70,7 +71,7 @@ class GoTime(msgspec.Struct, frozen=True, eq=False):
         Source: Go's ``time.Time.UnmarshalJSON``.
         """
         quoted = len(token) >= 2 and token[0] == token[-1] == '"'
-        return cls._parse(token, token[1:-1] if quoted else "", most_digits=None)
+        return cls._parse(token, token[1:-1] if quoted else "", in_json=True)
 
     @classmethod
     def now(cls) -> Self:
@@ -79,15 +80,14 @@ class GoTime(msgspec.Struct, frozen=True, eq=False):
         return cls(seconds, nanosecond)
 
     @classmethod
-    def _parse(cls, shown: str, text: str, *, most_digits: int | None) -> Self:
+    def _parse(cls, shown: str, text: str, *, in_json: bool) -> Self:
         match = _RFC3339.fullmatch(text)
         if match is None:
             raise InvalidTimeError(f"cannot parse {_short(shown)} as a time like 2006-01-02T15:04:05.999999999Z07:00")
-        year, month, day, hour, minute, second, fraction, sign, hours, minutes = match.groups()
-        fraction = fraction or ""
-        if most_digits is not None and len(fraction) > most_digits:
-            raise InvalidTimeError(f"cannot parse {_short(shown)}: more than {most_digits} fractional digits")
-        if int(hour) > 23 or int(minute) > 59 or int(second) > 59:
+        year, month, day, hour, minute, second, fraction, sign, hours, minutes = match.groups("")
+        if (not in_json and len(fraction) > 9) or not (second or (in_json and fraction)):
+            raise InvalidTimeError(f"cannot parse {_short(shown)}: two digits of seconds and at most nine after the point")
+        if int(hour) > 23 or int(minute) > 59 or int(second or 0) > 59:
             raise InvalidTimeError(f"cannot parse {_short(shown)}: hour, minute or second out of range")
         # Year 0 has the calendar of year 400, and Python's dates begin with year 1.
         cycles, shifted = (0, int(year)) if year != "0000" else (-1, 400)
@@ -98,7 +98,7 @@ class GoTime(msgspec.Struct, frozen=True, eq=False):
         offset = 0
         if sign:
             offset = (int(hours) * 60 + int(minutes)) * (-60 if sign == "-" else 60)
-        seconds = days * _DAY + int(hour) * 3600 + int(minute) * 60 + int(second) - offset
+        seconds = days * _DAY + int(hour) * 3600 + int(minute) * 60 + int(second or 0) - offset
         return cls(seconds, int(fraction[:9].ljust(9, "0")), offset)
 
     @property
@@ -139,26 +139,6 @@ class GoTime(msgspec.Struct, frozen=True, eq=False):
             hours, minutes = divmod(abs(self.offset) // 60, 60)
             zone = f"{'-' if self.offset < 0 else '+'}{hours:02}:{minutes:02}"
         return f"{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}{fraction}{zone}"
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, GoTime):
-            return NotImplemented
-        return (self.seconds, self.nanosecond) == (other.seconds, other.nanosecond)
-
-    def __hash__(self) -> int:
-        return hash((self.seconds, self.nanosecond))
-
-    def __lt__(self, other: GoTime) -> bool:
-        return (self.seconds, self.nanosecond) < (other.seconds, other.nanosecond)
-
-    def __le__(self, other: GoTime) -> bool:
-        return (self.seconds, self.nanosecond) <= (other.seconds, other.nanosecond)
-
-    def __gt__(self, other: GoTime) -> bool:
-        return (self.seconds, self.nanosecond) > (other.seconds, other.nanosecond)
-
-    def __ge__(self, other: GoTime) -> bool:
-        return (self.seconds, self.nanosecond) >= (other.seconds, other.nanosecond)
 
 
 def _civil(seconds: int) -> tuple[int, int, int, int, int, int]:
