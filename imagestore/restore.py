@@ -90,8 +90,8 @@ class RestoredStore(Store):
         return image.image_id
 
     def create_many(self, configs: Iterable[bytes]) -> list[ImageID]:
-        """`create` for each: a backend has no transactions, so an error leaves those that came before."""
-        return [self.create(config) for config in configs]
+        """`create` for each, once all are known to be images: a backend has no transactions, so an error leaves those that came before."""
+        return [self.create(image.raw_json) for image in [creatable(config) for config in configs]]
 
     def get(self, image_id: str) -> Image:
         """As `Store.get`, of any blob of the backend that is an image."""
@@ -104,8 +104,9 @@ class RestoredStore(Store):
 
     def get_many(self, image_ids: Iterable[str]) -> dict[ImageID, Image]:
         """As `Store.get_many`; one read of the backend for each."""
-        there = self._bind.read(images.find_existing, list(dict.fromkeys(map(ImageID, image_ids))))
-        return {image_id: self.get(image_id) for image_id in map(ImageID, image_ids) if image_id in there}
+        wanted = list(dict.fromkeys(map(ImageID, image_ids)))
+        there = self._bind.read(images.find_existing, wanted)
+        return {image_id: self.get(image_id) for image_id in wanted if image_id in there}
 
     def delete(self, image_id: str) -> list[LayerMetadata]:
         """As `Store.delete`; a damaged image cannot be deleted, as in moby."""
