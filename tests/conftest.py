@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import HealthCheck, settings
 
+pytest.register_assert_rewrite("imagestore.testing")  # the contracts assert; tell what they compared
 pytest_plugins = ["imagestore.testing.fixtures"]
 
 # No test here depends on how fast the machine is.

@@ -10,23 +10,20 @@ from imagestore.backends.sql import SQLBackend
 from imagestore.sql.engine import configure
 from imagestore.store import Store
 from imagestore.testing.backend import StoreBackendContract
-from tests.contract.damage import damage_file, damage_row
+from tests.contract.databases import connecting, damage_file, damage_row
 
 
 class TestFSBackend(StoreBackendContract):
     @pytest.fixture(autouse=True)
-    def folders(self, tmp_path):
+    def folder(self, tmp_path):
         self.folder = tmp_path
-        self.roots = {}
 
     def make_backend(self):
-        root = self.folder / str(len(self.roots))
-        backend = FSBackend(root)
-        self.roots[id(backend)] = (root, backend)
-        return backend
+        self.root = self.folder / str(len(list(self.folder.iterdir())))
+        return FSBackend(self.root)
 
     def damage(self, backend, digest, data):
-        damage_file(self.roots[id(backend)][0], digest, data)
+        damage_file(self.root, digest, data)
 
 
 class TestSQLBackend(StoreBackendContract):
@@ -36,25 +33,27 @@ class TestSQLBackend(StoreBackendContract):
         self.closing = closing
 
     def make_backend(self):
-        return self.closing.enter_context(SQLBackend.open(self.new_database()))
+        self.url = self.new_database()
+        return self.closing.enter_context(SQLBackend.open(self.url))
 
     def damage(self, backend, digest, data):
-        with backend.engine.begin() as connection:
+        with connecting(self.url) as connection:
             damage_row(connection, digest, data)
 
 
 class TestSQLBackendOnTheEngineOfAHost(TestSQLBackend):
     def make_backend(self):
-        engine = configure(sqlalchemy.create_engine(self.new_database()))
+        self.url = self.new_database()
+        engine = configure(sqlalchemy.create_engine(self.url))
         self.closing.callback(engine.dispose)
         return SQLBackend(engine)
 
 
 class TestJoinedBackend(TestSQLBackend):
     def make_backend(self):
-        store = self.closing.enter_context(Store.open(self.new_database()))
-        self.connection = self.closing.enter_context(store.engine.connect())
-        self.closing.enter_context(self.connection.begin())
+        url = self.new_database()
+        store = self.closing.enter_context(Store.open(url))
+        self.connection = self.closing.enter_context(connecting(url))
         return store.joined(self.connection).backend
 
     def damage(self, backend, digest, data):

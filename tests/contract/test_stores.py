@@ -12,7 +12,7 @@ from imagestore.store import Store
 from imagestore.testing.layer_stores import LayerStoresContract
 from imagestore.testing.store import StoreContract
 from imagestore.testing.transactions import TransactionsContract
-from tests.contract.damage import damage_file, damage_row
+from tests.contract.databases import connecting, damage_file, damage_row
 
 
 class OnDatabases:
@@ -83,14 +83,13 @@ class TestStoreInMemory(StoreContract, LayerStoresContract):
 
 
 class TestJoinedStore(OnDatabases, StoreContract):
-    isolation_level = None
+    isolation_level = "READ COMMITTED"
 
     def make_store(self, layer_stores=None):
-        self.store = self.closing.enter_context(Store.open(self.new_database()))
-        self.connection = self.closing.enter_context(self.store.engine.connect())
-        if self.isolation_level:
-            self.connection.execution_options(isolation_level=self.isolation_level)
-        self.closing.enter_context(self.connection.begin())
+        url = self.new_database()
+        self.store = self.closing.enter_context(Store.open(url))
+        options = {"isolation_level": self.isolation_level} if url.startswith("postgresql") else {}
+        self.connection = self.closing.enter_context(connecting(url, **options))
         return self.store.joined(self.connection)
 
     def reopen(self, store, layer_stores=None):
@@ -125,14 +124,20 @@ class TestStoreRestoredOverFiles(StoreContract, LayerStoresContract):
         damage_file(self.root, digest, data)
 
 
-class TestStoreRestoredOverSQL(OnDatabases, StoreContract, LayerStoresContract):
+class TestStoreRestoredOverSQL(StoreContract, LayerStoresContract):
+    @pytest.fixture(autouse=True)
+    def databases(self, new_sqlite_database, closing):
+        self.new_database = new_sqlite_database
+        self.closing = closing
+
     def make_store(self, layer_stores=None):
-        self.inner = self.closing.enter_context(SQLBackend.open(self.new_database()))
+        self.url = self.new_database()
+        self.inner = self.closing.enter_context(SQLBackend.open(self.url))
         return self.reopen(None, layer_stores)
 
     def reopen(self, store, layer_stores=None):
         return self.closing.enter_context(Store.restore(self.inner, layer_stores=layer_stores))
 
     def damage(self, store, digest, data):
-        with self.inner.engine.begin() as connection:
+        with connecting(self.url) as connection:
             damage_row(connection, digest, data)

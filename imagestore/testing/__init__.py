@@ -1,0 +1,32 @@
+"""For the tests of a host, or of another backend: contract suites to subclass, makers of images, and pytest fixtures.
+
+    backend.py        StoreBackendContract, for any `imagestore.backend.StoreBackend`
+    store.py          StoreContract, for any `imagestore.store.Store`
+    makers.py         configurations of images, plain and random
+    layers.py         a layer store that records what it is asked
+    fixtures.py       ``pytest_plugins = ["imagestore.testing.fixtures"]``: stores on SQLite and on a real PostgreSQL
+
+Only the fixtures import pytest.
+"""
+
+from imagestore.testing.backend import StoreBackendContract
+from imagestore.testing.layer_stores import LayerStoresContract
+from imagestore.testing.layers import RecordingLayerStore
+from imagestore.testing.makers import make_config, make_diff_id, make_digest, make_image, make_random_config
+from imagestore.testing.refusal import refusal
+from imagestore.testing.store import StoreContract
+from imagestore.testing.transactions import TransactionsContract
+
+__all__ = [
+    "LayerStoresContract",
+    "RecordingLayerStore",
+    "StoreBackendContract",
+    "StoreContract",
+    "TransactionsContract",
+    "make_config",
+    "make_diff_id",
+    "make_digest",
+    "make_image",
+    "make_random_config",
+    "refusal",
+]
