@@ -16,14 +16,11 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
+from imagestore.store import Store
 from imagestore.testing import postgres
-
-if TYPE_CHECKING:
-    from imagestore.store import Store
 
 ENGINES = ("sqlite", "postgresql")
 
@@ -77,8 +74,6 @@ def postgres_template(postgres_server: postgres.PostgresServer) -> str:
 @pytest.fixture
 def sqlite_store(sqlite_url: str, sqlite_template: Path) -> Iterator[Store]:
     """An empty store on SQLite."""
-    from imagestore.store import Store
-
     shutil.copyfile(sqlite_template, sqlite_url.removeprefix("sqlite:///"))
     with Store.open(sqlite_url) as store:
         yield store
@@ -87,8 +82,6 @@ def sqlite_store(sqlite_url: str, sqlite_template: Path) -> Iterator[Store]:
 @pytest.fixture
 def postgres_store(postgres_server: postgres.PostgresServer, postgres_template: str) -> Iterator[Store]:
     """An empty store on PostgreSQL."""
-    from imagestore.store import Store
-
     url = postgres_server.create_database(template=postgres_template)
     with Store.open(url) as store:
         yield store
@@ -104,6 +97,4 @@ def store(request: pytest.FixtureRequest) -> Store:
 
 
 def _make_schema(url: str) -> None:
-    from imagestore.store import Store
-
     Store.open(url).close()

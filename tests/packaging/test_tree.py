@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 # Put together here, or this file would be a finding.
 HOSTS = re.compile(
-    r"(py" + r"pi\.org|python" + r"hosted\.org|deb\.deb" + r"ian\.org|npm" + r"js\.(org|com)|index" + r"-url)"
+    r"(py" + r"pi\.org|python" + r"hosted\.org|deb\.deb" + r"ian\.org|npm" + r"js\.(org|com)|(?<!emit-)index" + r"-url)"
 )
 # A home or a work folder of some machine. What Go's vectors and Docker's configurations hold is data.
 MACHINES = re.compile(r"(?<![\w.}>-])/(" + "home|Users|" + r"root|work)/[\w.]")
