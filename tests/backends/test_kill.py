@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import select
+import signal
 import subprocess
 import sys
 from pathlib import Path
-
-import pytest
 
 from imagestore.backends.filesystem import FSBackend
 from imagestore.digest import Digest
@@ -18,16 +18,24 @@ from tests.backends.state import contents_of
 REPOSITORY = Path(__file__).parents[2]
 BLOBS = [bytes([number]) * 50_000 for number in range(4)]
 
-# Reads one call a line, does it, and says so.
+# Becomes a new process for each line "fork". That one says its ID, then reads one call a line, does it, and says so.
 WRITER = """
-import json, sys
+import json, os, sys
 from imagestore.backends.filesystem import FSBackend
 backend = FSBackend(sys.argv[1], create=False)
-print("ready", flush=True)
-for line in sys.stdin:
-    name, arguments = json.loads(line)
-    getattr(backend, name)(*(argument if isinstance(argument, str) else bytes(argument[:1]) * argument[1] for argument in arguments))
-    print("done", flush=True)
+while line := os.read(0, 1 << 16):
+    if b"fork" not in line:  # a call that the last one did not come to read
+        continue
+    if writer := os.fork():
+        os.waitpid(writer, 0)
+        os.write(1, b"killed\\n")
+        continue
+    os.write(1, b"%d\\n" % os.getpid())
+    while line := os.read(0, 1 << 16):
+        name, arguments = json.loads(line)
+        getattr(backend, name)(*(a if isinstance(a, str) else bytes(a[:1]) * a[1] for a in arguments))
+        os.write(1, b"done\\n")
+    os._exit(0)
 """
 
 
@@ -59,49 +67,38 @@ def apply(model, name, digest, arguments):
     return after, [model, after]
 
 
-def kill_while_writing(root, draw):
+def kill_while_writing(process, draw, model):
     """Let a process write, kill it, and return the states that may be there, given what it had acknowledged."""
-    model = contents_of(root)
-    process = subprocess.Popen(
-        [sys.executable, "-c", WRITER, str(root)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        bufsize=1,
-        cwd=REPOSITORY,
-    )
-    with process:
-        assert process.stdout.readline() == "ready\n"
-        for _ in range(draw.randrange(20)):
-            call = draw_call(draw, model)
-            process.stdin.write(json.dumps([call[0], call[2]]) + "\n")
-            assert process.stdout.readline() == "done\n"
-            model, _ = apply(model, *call)
+    process.stdin.write("fork\n")
+    writer = int(process.stdout.readline())
+    for _ in range(draw.randrange(10)):
         call = draw_call(draw, model)
         process.stdin.write(json.dumps([call[0], call[2]]) + "\n")
-        process.stdin.flush()
-        select.select([process.stdout.fileno()], [], [], draw.uniform(0, 0.004))  # or the call is through before
-        process.kill()
+        assert process.stdout.readline() == "done\n"
+        model, _ = apply(model, *call)
+    call = draw_call(draw, model)
+    process.stdin.write(json.dumps([call[0], call[2]]) + "\n")
+    select.select([process.stdout.fileno()], [], [], draw.uniform(0, 0.0006))  # less than most calls take
+    os.kill(writer, signal.SIGKILL)
+    last = process.stdout.readline()
+    if last == "done\n":  # after all
+        assert process.stdout.readline() == "killed\n"
+        return [apply(model, *call)[0]]
+    assert last == "killed\n"
     return apply(model, *call)[1]
 
 
-def kill(root, times):
+def test_killed_at_200_moments(tmp_path):
     seed = random.randrange(1 << 32)
     draw = random.Random(seed)
+    root = tmp_path / "imagedb"
     FSBackend(root)
-    undone = 0
-    for _ in range(times):
-        possible = kill_while_writing(root, draw)
-        found = contents_of(root)
-        assert found in possible, f"seed {seed}"
-        undone += found == possible[0]
-    return undone
-
-
-def test_killed_now_and_then(tmp_path):
-    kill(tmp_path / "imagedb", 12)
-
-
-@pytest.mark.soak
-def test_killed_at_200_moments(tmp_path):
-    assert 0 < kill(tmp_path / "imagedb", 200) < 200, "the moments were all too early, or all too late"
+    command = [sys.executable, "-c", WRITER, str(root)]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1, cwd=REPOSITORY
+    ) as process:
+        for moment in range(200):
+            possible = kill_while_writing(process, draw, contents_of(root))
+            assert contents_of(root) in possible, f"seed {seed}, moment {moment}"
+        process.stdin.close()
+    assert process.returncode == 0
