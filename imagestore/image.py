@@ -184,7 +184,7 @@ class Image:
         raise TypeError("images are made by Image.from_json, by Image.new_child and by stores")
 
     @classmethod
-    def from_json(cls, data: bytes) -> Image:
+    def from_json(cls, data: bytes | bytearray | memoryview) -> Image:
         """The image whose configuration ``data`` is; it is read at once, its ID is the digest, its parent what it states.
 
         Raises:

@@ -86,7 +86,9 @@ class GoTime(msgspec.Struct, frozen=True, order=True):
             raise InvalidTimeError(f"cannot parse {_short(shown)} as a time like 2006-01-02T15:04:05.999999999Z07:00")
         year, month, day, hour, minute, second, fraction, sign, hours, minutes = match.groups("")
         if (not in_json and len(fraction) > 9) or not (second or (in_json and fraction)):
-            raise InvalidTimeError(f"cannot parse {_short(shown)}: two digits of seconds and at most nine after the point")
+            raise InvalidTimeError(
+                f"cannot parse {_short(shown)}: two digits of seconds and at most nine after the point"
+            )
         if int(hour) > 23 or int(minute) > 59 or int(second or 0) > 59:
             raise InvalidTimeError(f"cannot parse {_short(shown)}: hour, minute or second out of range")
         # Year 0 has the calendar of year 400, and Python's dates begin with year 1.
@@ -127,7 +129,7 @@ class GoTime(msgspec.Struct, frozen=True, order=True):
         """
         try:
             zone = timezone(timedelta(seconds=self.offset)) if self.offset else UTC
-            return datetime(*_civil(self.seconds + self.offset), self.nanosecond // 1000, zone)
+            return datetime(*_civil(self.seconds + self.offset), self.nanosecond // 1000, tzinfo=zone)
         except ValueError as error:
             raise OverflowError(f"{self} is out of the range of datetime: {error}") from None
 

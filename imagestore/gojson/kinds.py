@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from types import GenericAlias
 from typing import Annotated, Any, ClassVar, Final
 
 import msgspec
@@ -195,10 +196,7 @@ class Slice(Kind):
 
     def __init__(self, element: Kind) -> None:
         self.element = element
-
-    @property
-    def wire(self) -> Any:
-        return tuple[self.element.wire, ...] | None
+        self.wire = GenericAlias(tuple, (element.wire, ...)) | None
 
     def read(self, cursor: Cursor, draft: _Elements | None) -> _Elements | None:
         if cursor.peek() != "[":
@@ -249,7 +247,7 @@ class _TextMap(Kind):
     def write(self, value: Mapping[str, str] | None) -> str:
         if value is None:
             return "null"
-        return "{%s}" % ",".join(f"{quote(key)}:{quote(value[key])}" for key in sorted(value))
+        return "{" + ",".join(f"{quote(key)}:{quote(value[key])}" for key in sorted(value)) + "}"
 
 
 class Nothing(msgspec.Struct):
@@ -284,7 +282,7 @@ class _TextSet(Kind):
         return None if wire is None else frozenset(wire)
 
     def write(self, value: Iterable[str] | None) -> str:
-        return "null" if value is None else "{%s}" % ",".join(f"{quote(key)}:{{}}" for key in sorted(value))
+        return "null" if value is None else "{" + ",".join(f"{quote(key)}:{{}}" for key in sorted(value)) + "}"
 
 
 class Pointer(Kind):
@@ -292,10 +290,7 @@ class Pointer(Kind):
 
     def __init__(self, target: Kind) -> None:
         self.target = target
-
-    @property
-    def wire(self) -> Any:
-        return self.target.wire | None
+        self.wire = target.wire | None
 
     def read(self, cursor: Cursor, draft: Any) -> Any:
         if cursor.peek() == "n":

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import string
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
@@ -14,7 +15,7 @@ from msgspec import UNSET, UnsetType
 from imagestore.gojson.kinds import Kind
 from imagestore.gojson.syntax import Cursor, compact, quote
 
-_FOLDED: Final = {**{upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}, 0x212A: "k", 0x17F: "s"}
+_FOLDED: Final = str.maketrans(string.ascii_uppercase + "\N{KELVIN SIGN}ſ", string.ascii_lowercase + "ks")
 
 
 class Field(msgspec.Struct, frozen=True):
@@ -55,7 +56,10 @@ class Struct(Kind):
         self._by_folded_key = {_fold(field.key): field for field in fields}
         self.wire = msgspec.defstruct(
             f"{make.__name__}Wire",
-            [(field.name, field.kind.wire | UnsetType, msgspec.field(default=UNSET, name=field.key)) for field in fields],
+            [
+                (field.name, field.kind.wire | UnsetType, msgspec.field(default=UNSET, name=field.key))
+                for field in fields
+            ],
             gc=False,
         )
 
@@ -95,7 +99,7 @@ class Struct(Kind):
         return self._make(**fields)
 
     def write(self, value: Any) -> str:
-        return "{%s}" % ",".join([f'"{key}":{written}' for key, written in self._written(value)])
+        return "{" + ",".join(f'"{key}":{written}' for key, written in self._written(value)) + "}"
 
     def write_members(self, value: Any) -> dict[str, bytes]:
         """What is written of each field, by its key."""
@@ -106,6 +110,7 @@ class Struct(Kind):
             found = getattr(value, field.name)
             if not (field.omitempty and field.kind.is_empty(found)):
                 yield field.key, field.kind.write(found)
+
     def is_empty(self, value: Any) -> bool:
         return False
 
@@ -165,4 +170,3 @@ def encode_members(members: dict[str, bytes]) -> bytes:
 def _fold(key: str) -> str:
     """``key`` as Go compares it with the ASCII key of a field: the Kelvin sign is a k, the long s an s."""
     return key.translate(_FOLDED)
-

@@ -29,16 +29,16 @@ _FLAT_ARRAY: Final = _spaced(rb"\[ (?:%s (?:, (?!\])|(?=\])))*+\]") % _SCALAR
 _FLAT_OBJECT: Final = _spaced(rb"\{ (?:%s : %s (?:, (?!\})|(?=\})))*+\}") % (_STRING, _SCALAR)
 _FLAT: Final = rb"(?:%s|%s|%s)" % (_SCALAR, _FLAT_ARRAY, _FLAT_OBJECT)
 
-_white: Final = re.compile(_spaced(b" "))
-_key: Final = re.compile(_spaced(b"(%s) :") % _STRING)
-_flat: Final = re.compile(_FLAT)
-_flat_elements: Final = re.compile(_spaced(b"(?: %s ,)*+") % _FLAT)
-_flat_members: Final = re.compile(_spaced(b"(?: %s : %s ,)*+") % (_STRING, _FLAT))
+_WHITE: Final = re.compile(_spaced(b" "))
+_KEY: Final = re.compile(_spaced(b"(%s) :") % _STRING)
+_FLAT_VALUE: Final = re.compile(_FLAT)
+_FLAT_ELEMENTS: Final = re.compile(_spaced(b"(?: %s ,)*+") % _FLAT)
+_FLAT_MEMBERS: Final = re.compile(_spaced(b"(?: %s : %s ,)*+") % (_STRING, _FLAT))
 _CLOSERS: Final = {"[": "]", "{": "}"}
 
-_white_or_string: Final = re.compile(rb"[ \t\r\n]++|" + _STRING)
-_lone_surrogate: Final = re.compile("[\ud800-\udfff]")
-_escaped: Final = re.compile('[\x00-\x1f"\\\\<>&\u2028\u2029\ud800-\udfff]')
+_WHITE_OR_STRING: Final = re.compile(rb"[ \t\r\n]++|" + _STRING)
+_LONE_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+_ESCAPED: Final = re.compile('[\x00-\x1f"\\\\<>&\u2028\u2029\ud800-\udfff]')
 _SHORT_ESCAPES: Final = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _HTML_ESCAPES: Final = tuple((character.encode(), b"\\u%04x" % ord(character)) for character in "<>&\u2028\u2029")
 
@@ -63,7 +63,7 @@ class Cursor:
 
     def peek(self) -> str:
         """The first character of the next token; empty at the end of the document."""
-        self._skip(_white)
+        self._skip(_WHITE)
         return chr(self._data[self._at]) if self._at < len(self._data) else ""
 
     def value(self) -> bytes:
@@ -75,7 +75,7 @@ class Cursor:
             opener = self.peek()
             if opener in _CLOSERS:
                 self._check_depth(len(opened) + 1)
-            if self._skip(_flat):
+            if self._skip(_FLAT_VALUE):
                 pass
             elif opener in _CLOSERS:
                 self._at += 1
@@ -110,7 +110,9 @@ class Cursor:
         """Note that the value just read is not the ``wanted`` one; `finish` tells of the first."""
         if self._mismatch is None:
             found = token.decode("utf-8", "replace")
-            self._mismatch = f"expected {wanted}, found {found if len(found) <= 60 else found[:50] + '…'}{self._place()}"
+            self._mismatch = (
+                f"expected {wanted}, found {found if len(found) <= 60 else found[:50] + '…'}{self._place()}"
+            )
 
     def refuse(self, reason: str) -> None:
         """Note what is wrong with the value just read, though its type is right; `finish` tells of it before a `mismatch`."""
@@ -149,14 +151,14 @@ class Cursor:
     def _closes(self, closer: str) -> bool:
         """Go past what follows a value in a container: whether that is the end of the container, and not a comma."""
         found = self.peek()
-        if found != closer and found != ",":
+        if found not in (closer, ","):
             self._fail(f"',' or '{closer}'")
         self._at += 1
         return found == closer
 
     def _read_key(self) -> bytes:
         self.peek()
-        match = _key.match(self._data, self._at)
+        match = _KEY.match(self._data, self._at)
         if match is None:
             self._fail("a key in quotes and a colon")
         self._at = match.end()
@@ -166,7 +168,7 @@ class Cursor:
         """In the innermost of these containers, go to its next value that is not flat or not followed by another."""
         in_object = opened[-1] == "{"
         if self._depth + len(opened) < MAX_DEPTH:
-            self._skip(_flat_members if in_object else _flat_elements)
+            self._skip(_FLAT_MEMBERS if in_object else _FLAT_ELEMENTS)
         if in_object:
             self._read_key()
 
@@ -181,7 +183,7 @@ class Cursor:
         found = self._data[self._at : self._at + 1]
         if not found:
             raise InvalidImageError(f"invalid image JSON: unexpected end, expected {wanted}")
-        shown = ascii(found.decode("latin-1"))
+        shown = "a malformed string" if found == b'"' else ascii(found.decode("latin-1"))
         raise InvalidImageError(f"invalid image JSON: expected {wanted}, found {shown} at byte {self._at}")
 
 
@@ -189,20 +191,20 @@ def unquote(token: bytes) -> str:
     """The text of a string token: each byte that is not UTF-8, and each half of a surrogate pair, becomes U+FFFD."""
     text = token.decode("utf-8", "surrogateescape")
     text = json.loads(text) if "\\" in text else text[1:-1]
-    return text if text.isascii() else _lone_surrogate.sub("\ufffd", text)
+    return text if text.isascii() else _LONE_SURROGATE.sub("\ufffd", text)
 
 
 def quote(text: str) -> str:
     """``text`` as the string token that Go writes: ``<``, ``>``, ``&``, U+2028 and U+2029 are escaped, other Unicode is not.
 
-    A lone surrogate stands for a byte that is not UTF-8, which Go writes as ``\\ufffd``.
+    A lone surrogate stands for a byte that is not UTF-8, and is written as the escape of U+FFFD.
     """
-    return f'"{_escaped.sub(_escape, text)}"'
+    return f'"{_ESCAPED.sub(_escape, text)}"'
 
 
 def compact(value: bytes) -> bytes:
     """A valid JSON value without white space and with Go's escapes, byte for byte otherwise (``json.Marshal`` of a RawMessage)."""
-    tight = _white_or_string.sub(lambda match: match[0] if match[0][:1] == b'"' else b"", value)
+    tight = _WHITE_OR_STRING.sub(lambda match: match[0] if match[0][:1] == b'"' else b"", value)
     for character, escape in _HTML_ESCAPES:
         tight = tight.replace(character, escape)
     return tight
