@@ -1,0 +1,137 @@
+"""A real daemon reads what was exported, and what it then writes is read here.
+
+It needs root, and the programs of Debian's packages docker.io, containerd and runc in PATH.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import urllib.parse
+from pathlib import Path
+
+import pytest
+
+from imagestore.backends.filesystem import FSBackend
+from imagestore.docker.data_root import export_data_root, import_data_root
+from imagestore.gojson import GoTime
+from tests.backends.state import contents_of, tree
+from tests.docker.tars import DOCKER_ROOT, REPOSITORY, extract
+
+pytestmark = pytest.mark.soak
+
+# A mount namespace of its own: the machine's /etc/docker and /run/docker are not touched, and nothing stays mounted.
+START = """
+mount --make-rprivate /
+mkdir -p /etc/docker /run/docker
+mount -t tmpfs t /etc/docker
+mount -t tmpfs t /run/docker
+exec dockerd --config-file "$1/none.json" --data-root "$1/data" --exec-root "$1/exec" --pidfile "$1/pid" -H "unix://$1/socket" \
+    --storage-driver vfs --bridge none --iptables=false
+"""
+
+
+class Connection(http.client.HTTPConnection):
+    def __init__(self, path):
+        super().__init__("localhost", timeout=60)
+        self._path = path
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self._path))
+
+
+class Daemon:
+    """A running dockerd, by its API."""
+
+    def __init__(self, folder):
+        self._folder = folder
+
+    def call(self, method, path):
+        with contextlib.closing(Connection(self._folder / "socket")) as connection:
+            connection.request(method, f"/v1.41{path}")
+            response = connection.getresponse()
+            body = response.read()
+        assert response.status < 300, (path, response.status, body)
+        return json.loads(body) if body else None
+
+    def inspect(self, image_id):
+        return self.call("GET", f"/images/{urllib.parse.quote(image_id)}/json")
+
+
+@contextlib.contextmanager
+def daemon(folder):
+    (folder / "none.json").write_text("{}")
+    path = f"{os.environ['PATH']}:/usr/sbin:/sbin"
+    assert shutil.which("dockerd", path=path), "install docker.io, containerd and runc"
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(
+            ["unshare", "-m", "sh", "-ec", START, "sh", str(folder)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env={**os.environ, "PATH": path},
+            start_new_session=True,
+        )
+    try:
+        wait(process, folder)
+        yield Daemon(folder)
+    finally:
+        process.kill()  # it takes its containerd with it
+        process.wait()
+
+
+def wait(process, folder):
+    for _ in range(600):
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            Daemon(folder).call("GET", "/version")
+            return
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=0.1)
+            break
+    raise AssertionError(f"dockerd did not start:\n{(folder / 'log').read_text()}")
+
+
+@pytest.fixture
+def folder():
+    """A short name: that of a socket in it has at most 107 bytes."""
+    with tempfile.TemporaryDirectory(prefix="imagestore-") as name:
+        yield Path(name)
+
+
+def test_a_daemon_goes_on_with_what_was_exported(sqlite_store, folder, tmp_path):
+    expected = json.loads((REPOSITORY / "tests" / "data" / "docker-root.expected.json").read_text())
+    example = extract(tmp_path / "example")
+    import_data_root(DOCKER_ROOT, sqlite_store)
+    for image_id in sqlite_store.map():
+        sqlite_store.touch(image_id)  # a key that the daemon does not know
+    driver = folder / "data" / "image" / "vfs"
+    export_data_root(sqlite_store, driver)
+    shutil.copytree(example / "image" / "vfs" / "layerdb", driver / "layerdb")
+    shutil.copy(example / "image" / "vfs" / "repositories.json", driver)
+    exported = tree(driver / "imagedb")
+    with daemon(folder) as docker:
+        listed = {image["Id"]: image for image in docker.call("GET", "/images/json?all=1")}
+        assert listed == {image["Id"]: image for image in expected["list"]}
+        for image in expected["images"]:
+            found = docker.inspect(image["Id"])
+            assert {key: found[key] for key in image} == image
+        assert tree(driver / "imagedb") == exported
+        family = [image["Id"] for image in expected["images"] if "fam/top:1" in image["RepoTags"]]
+        docker.call("POST", "/images/fam%2Ftop:1/tag?repo=new&tag=1")
+        childless = next(
+            image["Id"] for image in expected["images"] if "reg.example.test:5000/a/b:1" in image["RepoTags"]
+        )
+        docker.call("DELETE", f"/images/{urllib.parse.quote(childless)}")
+    left = FSBackend(driver / "imagedb", create=False)
+    assert set(left.walk()) == set(sqlite_store.map()) - {removed}
+    assert GoTime.parse("2020-10-01T00:00:00Z") < GoTime.parse(left.get_metadata(tagged, "lastUpdated").decode())
+    import_data_root(folder / "data", FSBackend(tmp_path / "target"))
+    assert contents_of(tmp_path / "target") == contents_of(driver / "imagedb")
