@@ -69,7 +69,8 @@ _HOLD_CHILD: Final = (
 _HAS_CHILDREN: Final = select(images.c.id).where(images.c.parent == _child_id).limit(1)
 # Meets _HOLD_CHILD of a link of the parent on the fast path. Without it: test_interleavings, a cycle of three.
 _HOLD_PARENT: Final = select(images.c.id).where(images.c.id == _parent_id).with_for_update(read=True, key_share=True)
-# Meets itself: of two links that must walk, the second walks after the first has committed. Without it: a cycle of four.
+# Meets itself: of two links that must walk, the second walks after the first has committed. Without it: a cycle of four; and an edge
+# that a cycle kept from being made stays unmade when the cycle is broken meanwhile.
 _LOCK_LINKS: Final = select(
     func.pg_advisory_xact_lock(func.hashtextextended(func.current_schema().op("||")("imagestore.links"), 0))
 )
@@ -79,19 +80,14 @@ _HOLD_ANCESTRY: Final = select(images.c.id).where(images.c.id.in_(select(_WALK.c
 _SET_PARENT: Final = update(images).where(images.c.id == _child_id).values(parent=_parent_id)
 _CLEAR_PARENT: Final = update(images).where(images.c.id == _child_id).values(parent=None)
 _UNLINK_CHILDREN: Final = update(images).where(images.c.parent == _parent_id).values(parent=None).returning(images.c.id)
-_LINK_WAITING: Final = (
-    update(images)
-    .where(
-        images.c.id.in_(
-            select(metadata_keys.c.digest).where(
-                literal_column("length(value)") == literal_column("71"),
-                metadata_keys.c.value == bindparam("named", type_=LargeBinary),
-                metadata_keys.c.key == bindparam("key", KEY, type_=LargeBinary),
-            )
-        )
-    )
-    .values(parent=_parent_id)
+_NAMES: Final = select(metadata_keys.c.digest).where(
+    literal_column("length(value)") == literal_column("71"),
+    metadata_keys.c.value == bindparam("named", type_=LargeBinary),
+    metadata_keys.c.key == bindparam("key", KEY, type_=LargeBinary),
 )
+# Meets _HOLD_CHILD: the UPDATE after it reads the metadata as it is once whoever was changing it has ended.
+_HOLD_WAITING: Final = select(images.c.id).where(images.c.id.in_(_NAMES)).order_by(images.c.id).with_for_update()
+_LINK_WAITING: Final = update(images).where(images.c.id.in_(_NAMES)).values(parent=_parent_id)
 _WAITED_FOR: Final = (
     select(metadata_keys.c.value)
     .distinct()
@@ -107,9 +103,12 @@ _NO_IMAGE: Final = (
     .where(schema.blobs.c.digest == bindparam("blob", type_=ImageIDType), images.c.id.is_(None))
 )
 _BLOCKED_ROOT: Final = (
-    select(_WALK.c.id, metadata_keys.c.value)
+    select(_WALK.c.id)
     .join(metadata_keys, metadata_keys.c.digest == _WALK.c.id)
     .where(_WALK.c.parent.is_(None), metadata_keys.c.key == bindparam("key", KEY, type_=LargeBinary))
+)
+_NAMED: Final = select(metadata_keys.c.value).where(
+    metadata_keys.c.digest == _child_id, metadata_keys.c.key == bindparam("key", KEY, type_=LargeBinary)
 )
 
 
@@ -162,30 +161,32 @@ def link(connection: Connection, child_id: ImageID, parent: ImageID) -> None:
 def follow(connection: Connection, child: Child, value: bytes) -> None:
     """Make the edge that a metadata row "parent" stands for, or none where it names no image or would close a cycle."""
     parent = named(value)
-    if parent is not None and (not _wait_for(connection, parent) or _closes_cycle(connection, child, parent)):
-        parent = None
-    if parent is None:
+    if parent is None or not _wait_for(connection, parent) or _closes_cycle(connection, child, parent):
         unlink(connection, child)
-    elif parent != child.parent:
+    else:
         connection.execute(_SET_PARENT, {"child": child.id, "new_parent": parent})
         _left(connection, child, parent)
 
 
 def unlink(connection: Connection, child: Child) -> None:
-    """Take away a child's edge, if it has one."""
-    if child.parent is not None:
-        connection.execute(_CLEAR_PARENT, {"child": child.id})
-        _left(connection, child, None)
+    """Take away a child's edge, if it has one. Its row is written in any case: an older snapshot must notice that its metadata changes."""
+    connection.execute(_CLEAR_PARENT, {"child": child.id})
+    _left(connection, child, None)
 
 
-def unlink_children(connection: Connection, parent: ImageID) -> list[ImageID]:
-    """Take away the edges of all children, and return who they were. The caller holds the parent."""
-    return list(connection.execute(_UNLINK_CHILDREN, {"new_parent": parent}).scalars())
+def unlink_children(connection: Connection, parent: Child) -> list[ImageID]:
+    """Take away the edges of all children, and return who they were."""
+    orphans = list(connection.execute(_UNLINK_CHILDREN, {"new_parent": parent.id}).scalars())
+    if orphans:
+        _relink_root(connection, parent.id, sees_snapshot=parent.sees_snapshot)
+    return orphans
 
 
 def link_waiting(connection: Connection, parent: ImageID) -> None:
     """Make the edges of the images whose metadata already names this one, which has just been created and so closes no cycle."""
-    connection.execute(_LINK_WAITING, {"named": parent.encode(), "new_parent": parent})
+    names = {"named": parent.encode()}
+    if connection.execute(_HOLD_WAITING, names).first() is not None:
+        connection.execute(_LINK_WAITING, {**names, "new_parent": parent})
 
 
 def link_waiting_many(connection: Connection, parents: Sequence[ImageID]) -> None:
@@ -194,22 +195,26 @@ def link_waiting_many(connection: Connection, parents: Sequence[ImageID]) -> Non
         link_waiting(connection, ImageID(value.decode()))
 
 
-def relink_root(connection: Connection, image_id: ImageID) -> None:
-    """After an edge has gone: make the one that it may have kept from being made, as it would have closed a cycle.
-
-    That can only be the edge of the root above: such an image has a parent in its metadata and none in the index.
-    """
-    row = connection.execute(_BLOCKED_ROOT, {"start": image_id}).first()
-    if row is None or named(row.value) is None:
-        return
-    root = hold(connection, row.id)
-    if root is not None and root.parent is None:
-        follow(connection, root, row.value)
-
-
 def _left(connection: Connection, child: Child, parent: ImageID | None) -> None:
     if child.parent is not None and child.parent != parent:
-        relink_root(connection, child.parent)
+        _relink_root(connection, child.parent, sees_snapshot=child.sees_snapshot)
+
+
+def _relink_root(connection: Connection, image_id: ImageID, *, sees_snapshot: bool) -> None:
+    """After an edge below an image has gone: make the one that it may have kept from being made, as it would have closed a cycle.
+
+    That can only be the edge of the root above the image: a root that has a parent in its metadata.
+    """
+    if sees_snapshot:
+        connection.execute(_HOLD_ANCESTRY, {"start": image_id})
+    elif connection.dialect.name == "postgresql":
+        connection.execute(_LOCK_LINKS)
+    root_id = connection.execute(_BLOCKED_ROOT, {"start": image_id}).scalar()
+    root = None if root_id is None else hold(connection, root_id)
+    if root is not None and root.parent is None:
+        value = connection.execute(_NAMED, {"child": root.id}).scalar()
+        if value is not None:
+            follow(connection, root, value)
 
 
 def _closes_cycle(connection: Connection, child: Child, parent: ImageID) -> bool:

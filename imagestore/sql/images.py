@@ -17,6 +17,7 @@ from imagestore.digest import Digest, ImageID
 from imagestore.errors import AmbiguousIDError, CorruptBlobError, ImageNotFoundError
 from imagestore.image import Image
 from imagestore.sql import blobs, edges, metadata, schema
+from imagestore.sql.driver import Read
 from imagestore.sql.engine import pieces
 from imagestore.sql.schema import images, metadata_keys
 from imagestore.sql.types import ImageIDType
@@ -47,25 +48,30 @@ def _page_of(rows: Select[Any]) -> Select[Any]:
     return rows.where(after).order_by(images.c.id).limit(bindparam("limit"))
 
 
-SELECT: Final = _rows.where(images.c.id == _image_id)
-EXISTS: Final[Select[tuple[int]]] = select(literal_column("1")).select_from(images).where(images.c.id == _image_id)
-SEARCH: Final = (
+_exists: Final[Select[tuple[int]]] = select(literal_column("1")).select_from(images).where(images.c.id == _image_id)
+
+SELECT: Final = Read(_rows.where(images.c.id == _image_id))
+EXISTS: Final = Read(_exists)
+SEARCH: Final = Read(
     select(images.c.id)
     .where(images.c.id.between(bindparam("low", type_=LargeBinary), bindparam("high", type_=LargeBinary)))
     .order_by(images.c.id)
     .limit(literal_column(str(_CANDIDATES)))
 )
-PARENT: Final = (
+PARENT: Final = Read(
     select(images.c.id, metadata_keys.c.value).outerjoin(metadata_keys, _has_parent_row).where(images.c.id == _image_id)
 )
 _SELECT_MANY: Final = _rows.where(images.c.id.in_(bindparam("image_ids", expanding=True)))
-_PAGES: Final = {False: _page_of(_rows), True: _page_of(_rows.where(_is_head))}
-_ID_PAGES: Final = {False: _page_of(select(images.c.id)), True: _page_of(select(images.c.id).where(_is_head))}
-_ALL: Final = {False: _rows.order_by(images.c.id), True: _rows.where(_is_head).order_by(images.c.id)}
+PAGES: Final = {False: Read(_page_of(_rows)), True: Read(_page_of(_rows.where(_is_head)))}
+ID_PAGES: Final = {
+    False: Read(_page_of(select(images.c.id))),
+    True: Read(_page_of(select(images.c.id).where(_is_head))),
+}
+ALL: Final = {False: Read(_rows.order_by(images.c.id)), True: Read(_rows.where(_is_head).order_by(images.c.id))}
 _EXISTING: Final = select(images.c.id).where(images.c.id.in_(bindparam("image_ids", expanding=True)))
-_COUNT: Final = select(func.count()).select_from(images)
-_CHILDREN: Final = select(images.c.id).where(images.c.parent == _image_id).order_by(images.c.id)
-_METADATA: Final = (
+COUNT: Final = Read(select(func.count()).select_from(images))
+CHILDREN: Final = Read(select(images.c.id).where(images.c.parent == _image_id).order_by(images.c.id))
+METADATA: Final = Read(
     select(metadata_keys.c.value)
     .join(images, images.c.id == metadata_keys.c.digest)
     .where(metadata_keys.c.digest == _image_id, metadata_keys.c.key == bindparam("key", type_=LargeBinary))
@@ -74,9 +80,7 @@ _METADATA: Final = (
 _INSERT: Final = insert(images).on_conflict_do_nothing()
 # Meets HOLD of a delete: what the insert of the blob has met is there until this transaction ends. Without it: create and then link,
 # in one transaction, is answered "no such image".
-_HOLD_SHARED: Final = EXISTS.with_for_update(read=True, key_share=True)
-# Meets the foreign key of a link to this image, and edges._HOLD_CHILD. Without it: a link whose metadata names an image that is gone.
-_HOLD: Final = EXISTS.with_for_update()
+_HOLD_SHARED: Final = _exists.with_for_update(read=True, key_share=True)
 _HOLD_MANY: Final = _EXISTING.order_by(images.c.id).with_for_update(read=True, key_share=True)
 
 
@@ -118,10 +122,11 @@ def get(connection: Connection, image_id: ImageID) -> Image:
         ImageNotFoundError: there is none.
         CorruptBlobError: the stored bytes have another digest.
     """
-    row = connection.execute(SELECT, {"image_id": image_id}).first()
+    row = SELECT.first(connection, image_id=image_id.raw)
     if row is None:
         raise ImageNotFoundError(image_id)
-    return image_of(*row)
+    _, config, parent = row
+    return image_of(image_id, config, parent)
 
 
 def get_many(connection: Connection, image_ids: Iterable[ImageID]) -> dict[ImageID, Image]:
@@ -144,19 +149,19 @@ def page(connection: Connection, after: ImageID | None, limit: int, heads: bool)
 
     A damaged image is left out and logged, as moby's Map and Heads do. Costs what it returns, wherever the page is.
     """
-    rows = connection.execute(_PAGES[heads], {"after": after.raw if after else b"", "limit": limit}).all()
-    return list(_sound(rows)), rows[-1].id if len(rows) == limit else None
+    rows = PAGES[heads].all(connection, after=after.raw if after else b"", limit=limit)
+    return list(_sound(rows)), ImageID.from_raw(rows[-1][0]) if len(rows) == limit else None
 
 
 def page_ids(connection: Connection, after: ImageID | None, limit: int, heads: bool) -> list[ImageID]:
     """The next IDs in order, of all images or of heads alone. Costs what it returns, wherever the page is."""
-    rows = connection.execute(_ID_PAGES[heads], {"after": after.raw if after else b"", "limit": limit})
-    return list(rows.scalars())
+    rows = ID_PAGES[heads].all(connection, after=after.raw if after else b"", limit=limit)
+    return [ImageID.from_raw(raw) for (raw,) in rows]
 
 
 def find_all(connection: Connection, heads: bool) -> dict[ImageID, Image]:
     """All images in the order of their IDs, or all heads; else as `page`. One query, which grows with the store."""
-    return {image.image_id: image for image in _sound(connection.execute(_ALL[heads]))}
+    return {image.image_id: image for image in _sound(ALL[heads].all(connection))}
 
 
 def find_existing(connection: Connection, image_ids: Sequence[ImageID]) -> set[ImageID]:
@@ -170,12 +175,13 @@ def find_existing(connection: Connection, image_ids: Sequence[ImageID]) -> set[I
 
 def exists(connection: Connection, image_id: ImageID) -> bool:
     """Whether there is such an image. One read by key."""
-    return connection.execute(EXISTS, {"image_id": image_id}).first() is not None
+    return EXISTS.first(connection, image_id=image_id.raw) is not None
 
 
 def count(connection: Connection) -> int:
     """How many images there are; grows with the store (both engines count rows)."""
-    return connection.execute(_COUNT).scalar_one()
+    found: int = COUNT.first(connection)[0]
+    return found
 
 
 def search(connection: Connection, term: str) -> ImageID:
@@ -188,17 +194,13 @@ def search(connection: Connection, term: str) -> ImageID:
     Source: moby's Store.Search, distribution's ``digestset.Lookup``.
     """
     bounds = search_bounds(term)
-    found = (
-        []
-        if bounds is None
-        else connection.execute(SEARCH, dict(zip(("low", "high"), bounds, strict=True))).scalars().all()
-    )
-    return only(term, found)
+    found = [] if bounds is None else SEARCH.all(connection, low=bounds[0], high=bounds[1])
+    return only(term, [ImageID.from_raw(raw) for (raw,) in found])
 
 
 def children(connection: Connection, image_id: ImageID) -> list[ImageID]:
     """The images that have this one as their parent, in order; none for an unknown one. Costs what it returns."""
-    return list(connection.execute(_CHILDREN, {"image_id": image_id}).scalars())
+    return [ImageID.from_raw(raw) for (raw,) in CHILDREN.all(connection, image_id=image_id.raw)]
 
 
 def get_parent(connection: Connection, image_id: ImageID) -> ImageID | None:
@@ -207,10 +209,10 @@ def get_parent(connection: Connection, image_id: ImageID) -> ImageID | None:
     Raises:
         ImageNotFoundError: there is no such image.
     """
-    row = connection.execute(PARENT, {"image_id": image_id}).first()
+    row = PARENT.first(connection, image_id=image_id.raw)
     if row is None:
         raise ImageNotFoundError(image_id)
-    return parent_of(row.value)
+    return parent_of(row[1])
 
 
 def set_parent(connection: Connection, image_id: ImageID, parent: ImageID) -> None:
@@ -221,7 +223,8 @@ def set_parent(connection: Connection, image_id: ImageID, parent: ImageID) -> No
 
 def get_metadata(connection: Connection, image_id: ImageID, key: bytes) -> bytes | None:
     """The value of one of the times, or of "builtLocally", or None where there is none, or no such image. One read by key."""
-    return connection.execute(_METADATA, {"image_id": image_id, "key": key}).scalar()
+    row = METADATA.first(connection, image_id=image_id.raw, key=key)
+    return None if row is None else row[0]
 
 
 def set_metadata(connection: Connection, image_id: ImageID, key: bytes, value: bytes) -> None:
@@ -246,9 +249,12 @@ def delete(connection: Connection, image_id: ImageID) -> None:
     Raises:
         ImageNotFoundError: there is no such image.
     """
-    if connection.execute(_HOLD, {"image_id": image_id}).first() is None:
+    image = edges.hold(connection, image_id)
+    if image is None:
         raise ImageNotFoundError(image_id)
-    metadata.remove_parents(connection, _remove(connection, image_id))
+    orphans = edges.unlink_children(connection, image)
+    metadata.remove_parents(connection, orphans)
+    blobs.delete_one(connection, image_id)
 
 
 def delete_blob(connection: Connection, digest: Digest) -> None:
@@ -259,11 +265,10 @@ def delete_blob(connection: Connection, digest: Digest) -> None:
     Raises:
         BlobNotFoundError: there is none.
     """
-    image_id = ImageID(str(digest))
-    if connection.execute(_HOLD, {"image_id": image_id}).first() is None:
-        blobs.delete_one(connection, digest)
-    else:
-        _remove(connection, image_id)
+    image = edges.hold(connection, digest)
+    if image is not None:
+        edges.unlink_children(connection, image)
+    blobs.delete_one(connection, digest)
 
 
 def image_of(image_id: ImageID, config: bytes, parent: bytes | None) -> Image:
@@ -318,17 +323,10 @@ def _create_batch(connection: Connection, missing: dict[ImageID, bytes]) -> None
         adopt(connection, image_id)
 
 
-def _sound(rows: Iterable[Sequence[Any]]) -> Iterator[Image]:
-    for row in rows:
+def _sound(rows: Iterable[tuple[bytes, bytes, bytes | None]]) -> Iterator[Image]:
+    for raw, config, parent in rows:
+        image_id = ImageID.from_raw(raw)
         try:
-            yield image_of(*row)
+            yield image_of(image_id, config, parent)
         except CorruptBlobError as error:
-            _log.error("invalid image access: %s: %s", row[0], error)
-
-
-def _remove(connection: Connection, image_id: ImageID) -> list[ImageID]:
-    orphans = edges.unlink_children(connection, image_id)
-    if orphans:
-        edges.relink_root(connection, image_id)
-    blobs.delete_one(connection, image_id)
-    return orphans
+            _log.error("invalid image access: %s: %s", image_id, error)

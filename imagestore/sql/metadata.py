@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Final
 
 from sqlalchemy import Connection, LargeBinary, bindparam, delete, select, update
@@ -16,6 +17,7 @@ from imagestore.digest import Digest, ImageID
 from imagestore.errors import BlobNotFoundError, InvalidTimeError
 from imagestore.gojson import GoTime
 from imagestore.sql import edges
+from imagestore.sql.driver import Read
 from imagestore.sql.driver_errors import is_foreign_key_violation
 from imagestore.sql.engine import pieces
 from imagestore.sql.schema import blobs, images, metadata_keys
@@ -41,12 +43,12 @@ _DELETE: Final = delete(metadata_keys).where(*_row)
 _DELETE_OF_MANY: Final = delete(metadata_keys).where(
     metadata_keys.c.digest.in_(bindparam("blobs", expanding=True)), metadata_keys.c.key == _key
 )
-_SELECT: Final = (
+SELECT: Final = Read(
     select(blobs.c.digest, metadata_keys.c.value)
     .outerjoin(metadata_keys, (metadata_keys.c.digest == blobs.c.digest) & (metadata_keys.c.key == _key))
     .where(blobs.c.digest == _blob)
 )
-_SELECT_KEYS: Final = (
+KEYS: Final = Read(
     select(metadata_keys.c.key)
     .select_from(blobs)
     .outerjoin(metadata_keys, metadata_keys.c.digest == blobs.c.digest)
@@ -66,10 +68,10 @@ def get(connection: Connection, digest: Digest, key: bytes) -> bytes | None:
     Raises:
         BlobNotFoundError: there is no such blob.
     """
-    row = connection.execute(_SELECT, {"blob": digest, "metadata_key": key}).first()
+    row = SELECT.first(connection, blob=digest.raw, metadata_key=key)
     if row is None:
         raise BlobNotFoundError(digest)
-    value: bytes | None = row.value
+    value: bytes | None = row[1]
     return value
 
 
@@ -79,10 +81,10 @@ def keys(connection: Connection, digest: Digest) -> list[bytes]:
     Raises:
         BlobNotFoundError: there is no such blob.
     """
-    found = connection.execute(_SELECT_KEYS, {"blob": digest}).scalars().all()
+    found = KEYS.all(connection, blob=digest.raw)
     if not found:
         raise BlobNotFoundError(digest)
-    return [key for key in found if key is not None]
+    return [key for (key,) in found if key is not None]
 
 
 def put(connection: Connection, digest: Digest, key: bytes, value: bytes) -> None:
@@ -91,25 +93,14 @@ def put(connection: Connection, digest: Digest, key: bytes, value: bytes) -> Non
     Raises:
         BlobNotFoundError: there is no such blob.
     """
-    if key == edges.KEY:
-        _index_twice(connection, digest, key, value, _index_parent)
-    elif key in _TIMES:
-        _index_twice(connection, digest, key, value, _index_time)
-    else:
+    with _in_step(connection, digest, key, value):
         _upsert(connection, digest, key, value)
 
 
 def remove(connection: Connection, digest: Digest, key: bytes) -> None:
     """Remove a key, and what the index made of it; a missing key or blob is no error."""
-    if key == edges.KEY:
-        child = edges.hold(connection, digest)
+    with _in_step(connection, digest, key, None):
         connection.execute(_DELETE, {"blob": digest, "metadata_key": key})
-        if child is not None:
-            edges.unlink(connection, child)
-        return
-    if key in _TIMES:
-        connection.execute(_SET_TIME[key], {"blob": digest, "time": None})
-    connection.execute(_DELETE, {"blob": digest, "metadata_key": key})
 
 
 def remove_parents(connection: Connection, children: Sequence[ImageID]) -> None:
@@ -133,12 +124,13 @@ def put_time(connection: Connection, image_id: ImageID, key: bytes, value: bytes
 
 def reindex(connection: Connection, image_id: Digest) -> None:
     """Make the index columns of one image anew from its metadata."""
+    child = edges.hold(connection, image_id)
+    if child is None:
+        return
     rows: dict[bytes, bytes] = dict(connection.execute(_SELECT_ALL, {"blob": image_id}).tuples().all())
     for key in _TIMES:
         _index_time(connection, image_id, key, rows.get(key))
-    child = edges.hold(connection, image_id)
-    if child is not None:
-        edges.follow(connection, child, rows.get(edges.KEY, b""))
+    edges.follow(connection, child, rows.get(edges.KEY, b""))
 
 
 def indexed_time(value: bytes | None) -> str | None:
@@ -161,27 +153,20 @@ def _upsert(connection: Connection, digest: Digest, key: bytes, value: bytes) ->
         raise
 
 
-def _index_twice(
-    connection: Connection,
-    digest: Digest,
-    key: bytes,
-    value: bytes,
-    index: Callable[[Connection, Digest, bytes, bytes], bool],
-) -> None:
-    """The image first, then its metadata; and the image again where it was not there yet.
-
-    The insert of the metadata has then waited for the create that was under way.
-    """
-    found = index(connection, digest, key, value)
-    _upsert(connection, digest, key, value)
-    if not found:
+@contextmanager
+def _in_step(connection: Connection, digest: Digest, key: bytes, value: bytes | None) -> Iterator[None]:
+    """The image first, then its metadata in the block; and the image again where there was none: a create may have ended meanwhile."""
+    index = _index_parent if key == edges.KEY else _index_time if key in _TIMES else None
+    found = index is None or index(connection, digest, key, value)
+    yield
+    if index is not None and not found:
         index(connection, digest, key, value)
 
 
-def _index_parent(connection: Connection, digest: Digest, _key: bytes, value: bytes) -> bool:
+def _index_parent(connection: Connection, digest: Digest, _key: bytes, value: bytes | None) -> bool:
     child = edges.hold(connection, digest)
     if child is not None:
-        edges.follow(connection, child, value)
+        edges.follow(connection, child, value or b"")
     return child is not None
 
 
