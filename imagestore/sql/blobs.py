@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Final, TypeVar
 
@@ -10,15 +11,17 @@ from sqlalchemy.dialects.postgresql import insert
 
 from imagestore.digest import Digest
 from imagestore.errors import BlobNotFoundError, CorruptBlobError
+from imagestore.sql.driver import Read
 from imagestore.sql.schema import blobs
+from imagestore.sql.types import SHA256
 
 D = TypeVar("D", bound=Digest)
 
 _INSERT: Final = insert(blobs).on_conflict_do_nothing().returning(blobs.c.digest)
 _DELETE: Final = delete(blobs).where(blobs.c.digest == bindparam("blob"))
-_SELECT: Final = select(blobs.c.data).where(blobs.c.digest == bindparam("blob"))
+SELECT: Final = Read(select(blobs.c.data).where(blobs.c.digest == bindparam("blob", type_=SHA256)))
 _SELECT_MANY: Final = select(blobs.c.digest, blobs.c.data).where(blobs.c.digest.in_(bindparam("blobs", expanding=True)))
-_PAGE: Final = (
+PAGE: Final = Read(
     select(blobs.c.digest)
     .where(blobs.c.digest > bindparam("after", type_=LargeBinary))
     .order_by(blobs.c.digest)
@@ -33,10 +36,10 @@ def get(connection: Connection, digest: Digest) -> bytes:
         BlobNotFoundError: there is none.
         CorruptBlobError: the stored bytes have another digest.
     """
-    data = connection.execute(_SELECT, {"blob": digest}).scalar()
-    if data is None:
+    row = SELECT.first(connection, blob=digest.raw)
+    if row is None:
         raise BlobNotFoundError(digest)
-    return verified(digest, data)
+    return verified(digest, row[0])
 
 
 def get_many(connection: Connection, digests: Sequence[Digest]) -> dict[Digest, bytes]:
@@ -75,7 +78,8 @@ def delete_one(connection: Connection, digest: Digest) -> None:
 
 def page(connection: Connection, after: Digest | None, limit: int) -> list[Digest]:
     """The next digests in order, at most ``limit``; costs what it returns."""
-    return list(connection.execute(_PAGE, {"after": after.raw if after else b"", "limit": limit}).scalars())
+    rows = PAGE.all(connection, after=after.raw if after else b"", limit=limit)
+    return [Digest.from_raw(raw) for (raw,) in rows]
 
 
 def verified(digest: Digest, data: bytes) -> bytes:
@@ -84,6 +88,6 @@ def verified(digest: Digest, data: bytes) -> bytes:
     Raises:
         CorruptBlobError: it has another.
     """
-    if Digest.from_bytes(data) != digest:
+    if hashlib.sha256(data).hexdigest() != digest[7:]:
         raise CorruptBlobError(digest)
     return data

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import CTE, Connection, Select, bindparam, literal_column, select
+from sqlalchemy import CTE, Connection, bindparam, literal_column, select
 
 from imagestore.digest import ImageID
 from imagestore.errors import ImageNotFoundError
+from imagestore.sql.driver import Read
 from imagestore.sql.schema import images
 from imagestore.sql.types import ImageIDType
 
@@ -33,8 +34,8 @@ def _walk(upwards: bool) -> CTE:
     )
 
 
-def _ordered(walk: CTE) -> Select[tuple[ImageID]]:
-    return select(walk.c.id).order_by(walk.c.depth, walk.c.id)
+def _ordered(walk: CTE) -> Read:
+    return Read(select(walk.c.id).order_by(walk.c.depth, walk.c.id))
 
 
 ANCESTORS: Final = _ordered(_walk(upwards=True))
@@ -59,8 +60,8 @@ def descendants(connection: Connection, image_id: ImageID) -> list[ImageID]:
     return _others(connection, DESCENDANTS, image_id)
 
 
-def _others(connection: Connection, walk: Select[tuple[ImageID]], image_id: ImageID) -> list[ImageID]:
-    found = connection.execute(walk, {"image_id": image_id}).all()
+def _others(connection: Connection, walk: Read, image_id: ImageID) -> list[ImageID]:
+    found = walk.all(connection, image_id=image_id.raw)
     if not found:
         raise ImageNotFoundError(image_id)
-    return [row.id for row in found[1:]]
+    return [ImageID.from_raw(raw) for (raw,) in found[1:]]
