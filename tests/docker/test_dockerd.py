@@ -124,12 +124,10 @@ def test_a_daemon_goes_on_with_what_was_exported(sqlite_store, folder, tmp_path)
             found = docker.inspect(image["Id"])
             assert {key: found[key] for key in image} == image
         assert tree(driver / "imagedb") == exported
-        family = [image["Id"] for image in expected["images"] if "fam/top:1" in image["RepoTags"]]
-        docker.call("POST", "/images/fam%2Ftop:1/tag?repo=new&tag=1")
-        childless = next(
-            image["Id"] for image in expected["images"] if "reg.example.test:5000/a/b:1" in image["RepoTags"]
-        )
-        docker.call("DELETE", f"/images/{urllib.parse.quote(childless)}")
+        by_tag = {tag: image["Id"] for image in expected["images"] for tag in image["RepoTags"]}
+        tagged, removed = by_tag["fam/top:1"], by_tag["reg.example.test:5000/a/b:1"]
+        docker.call("POST", f"/images/{urllib.parse.quote(tagged)}/tag?repo=new&tag=1")
+        docker.call("DELETE", f"/images/{urllib.parse.quote(removed)}")
     left = FSBackend(driver / "imagedb", create=False)
     assert set(left.walk()) == set(sqlite_store.map()) - {removed}
     assert GoTime.parse("2020-10-01T00:00:00Z") < GoTime.parse(left.get_metadata(tagged, "lastUpdated").decode())
