@@ -34,9 +34,10 @@ class Read:
         parameters: Any = {**text.constants, **values}
         if text.names is not None:
             parameters = [parameters[name] for name in text.names]
+        driver_connection = connection.connection
         cursor = None
         try:
-            cursor = connection.connection.cursor()
+            cursor = driver_connection.cursor()
             cursor.execute(text.sql, parameters)
             return list(cursor.fetchall())
         except BaseException as error:  # noqa: BLE001  it is raised again as what SQLAlchemy makes of it
