@@ -35,11 +35,6 @@ TIMEOUT: Final = 60.0
 
 _PAUSE: Final = 0.05  # seconds between two tries
 _TRY_LOCK: Final = "SELECT pg_try_advisory_xact_lock(hashtextextended('imagestore.migrate', 0))"
-# The transaction that has the lock does nothing else; the server must not end it for that while an index is built.
-_KEEP_LOCK: Final = (
-    "SELECT set_config(name, '0', true) FROM pg_settings "
-    "WHERE name IN ('idle_in_transaction_session_timeout', 'transaction_timeout')"
-)
 _NEEDS_RIGHTS: Final = (
     "this role may not create tables there: run 'imagestore db upgrade' as one that may, and grant this one USAGE on the schema and "
     "SELECT, INSERT, UPDATE and DELETE on the imagestore_* tables"
@@ -194,13 +189,13 @@ def _alone(connection: Connection, schema: str | None, timeout: float) -> Iterat
                 f"the transaction is {isolation!r}: a migration in it could not see the one that it has waited for; use READ COMMITTED"
             )
         with connection.begin_nested():
-            _await_lock(lambda: _try_lock(connection), timeout)
+            _await_lock(lambda: _try_lock_within(connection), timeout)
             yield joined
     else:
         with connection.engine.connect() as second:  # its transaction lasts while those of the revisions come and go
             _refuse_autocommit(second)
             _await_lock(lambda: _try_lock_anew(second), timeout)
-            second.exec_driver_sql(_KEEP_LOCK)
+            _keep_lock(second)
             yield joined
 
 
@@ -230,18 +225,33 @@ def _await_lock(attempt: Callable[[], bool], timeout: float) -> None:
         time.sleep(_PAUSE)
 
 
-def _try_lock(connection: Connection) -> bool:
-    return bool(connection.exec_driver_sql(_TRY_LOCK).scalar_one())
-
-
 def _try_lock_anew(connection: Connection) -> bool:
     transaction = connection.begin()
-    # So it has no snapshot, which CREATE INDEX CONCURRENTLY would wait for.
-    connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
-    locked = _try_lock(connection)
+    connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")  # else the snapshot would last
+    locked = bool(connection.exec_driver_sql(_TRY_LOCK).scalar_one())
     if not locked:
         transaction.rollback()
     return locked
+
+
+def _try_lock_within(connection: Connection) -> bool:
+    savepoint = connection.begin_nested()  # its end lets go of the snapshot
+    locked = bool(connection.exec_driver_sql(_TRY_LOCK).scalar_one())
+    if locked:
+        savepoint.commit()
+    else:
+        savepoint.rollback()
+    return locked
+
+
+def _keep_lock(connection: Connection) -> None:
+    """Let the server not end a transaction that does nothing while an index is built.
+
+    Commands end it, and no SELECT: a driver that fetches rows in binary leaves that one's snapshot open until its next statement.
+    """
+    if (connection.dialect.server_version_info or ()) >= (17,):
+        connection.exec_driver_sql("SET LOCAL transaction_timeout = 0")
+    connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
 
 
 def _upgrade(connection: Connection, chosen: Sequence[str], schema: str | None, *, joined: bool) -> None:
@@ -263,7 +273,7 @@ def _downgrade(connection: Connection, chosen: Sequence[str], schema: str | None
 
 def _scripts_of(chosen: Sequence[str], *, joined: bool) -> list[Script]:
     scripts = [_directory().get_revision(revision) for revision in chosen]
-    refused = [f"{script.revision} ({script.doc})" for script in scripts if not _is_transactional(script)]
+    refused = [f"{script.revision} ({script.doc.rstrip('.')})" for script in scripts if not _is_transactional(script)]
     if joined and refused:
         raise UnusableBindError(
             f"revision {', '.join(refused)} cannot run within a caller's transaction: run 'imagestore db upgrade', "
