@@ -7,7 +7,14 @@ from itertools import pairwise
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 from sqlalchemy import delete
 
 from imagestore.digest import ImageID
@@ -51,6 +58,7 @@ metadata = st.one_of(
     st.tuples(st.sampled_from(["key", "Parent", "\udcff"]), st.binary(max_size=4)),
 )
 keys = st.sampled_from(["parent", "lastUpdated", "lastUsed", "builtLocally", "key", "\udcff"])
+pages = st.tuples(st.one_of(st.none(), digests), st.integers(1, 8))
 
 
 class StoreMachine(RuleBasedStateMachine):
@@ -77,19 +85,32 @@ class StoreMachine(RuleBasedStateMachine):
         """Both answer the same, or raise the same."""
         assert _outcome(call) == _outcome(expected)
 
+    @initialize(first=st.sets(st.sampled_from(CONFIGS)))
+    def begin_with(self, first):
+        self.create_many(sorted(first))
+
     # Images
 
     @rule(config=st.one_of(configs, configs, st.sampled_from(NO_IMAGES)))
     def create(self, config):
         self.agree(lambda: self.store.create(config), lambda: self.model.create(config))
 
-    @rule(many=st.lists(st.one_of(configs, configs, configs, st.sampled_from(NO_IMAGES)), max_size=5))
+    @rule(many=st.lists(configs, max_size=5))
     def create_many(self, many):
         self.agree(lambda: self.store.create_many(many), lambda: self.model.create_many(many))
+
+    @rule(config=configs, refused=st.sampled_from(NO_IMAGES))
+    def create_none(self, config, refused):
+        self.create_many([config, refused])
 
     @rule(image_id=digests)
     def delete(self, image_id):
         self.agree(lambda: self.store.delete(image_id), lambda: self.model.delete(image_id))
+
+    @precondition(lambda self: self.model.edges)
+    @rule(data=st.data())
+    def delete_a_parent(self, data):
+        self.delete(data.draw(st.sampled_from(sorted(set(self.model.edges.values())))))
 
     @rule(image_id=digests, parent=digests)
     def set_parent(self, image_id, parent):
@@ -139,6 +160,18 @@ class StoreMachine(RuleBasedStateMachine):
         for parent, image_id in zip(chain, [*chain[1:], chain[0]], strict=True):
             self.set_metadata(image_id, ("parent", parent.encode()))
 
+    @precondition(lambda self: 0 < len(self.model.images()) < len(IMAGE_IDS))
+    @rule(data=st.data())
+    def name_a_parent_that_is_missing(self, data):
+        images = self.model.images()
+        missing = data.draw(st.sampled_from(sorted(set(IMAGE_IDS).difference(images))))
+        self.set_metadata(data.draw(st.sampled_from(images)), ("parent", missing.encode()))
+
+    @precondition(lambda self: self.model.edges)
+    @rule(data=st.data())
+    def take_an_edge_away(self, data):
+        self.delete_metadata(data.draw(st.sampled_from(sorted(self.model.edges))), "parent")
+
     @rule(digest=digests, key=keys)
     def delete_metadata(self, digest, key):
         self.agree(
@@ -147,30 +180,24 @@ class StoreMachine(RuleBasedStateMachine):
 
     # Questions
 
-    @rule(image_id=digests)
-    def get(self, image_id):
-        def read():
-            image = self.store.get(image_id)
-            assert self.store.get_many([image_id]) == {image_id: image}
-            return image.image_id, image.raw_json, image.parent
+    @rule(
+        digest=digests, others=st.lists(digests, max_size=4), length=st.integers(0, 64), page=pages, heads=st.booleans()
+    )
+    def ask(self, digest, others, length, page, heads):
+        self.ask_about_one(digest)
+        found = self.store.get_many([*others, digest])
+        assert list(found) == [one for one in dict.fromkeys([*others, digest]) if one in self.model.images()]
+        assert list(map(_facts, found.values())) == list(map(self.model.get, found))
+        for term in (digest.hex[:length], digest.hex[: length // 20], digest[: length + 3], f"x:{digest.hex}"):
+            self.agree(lambda term=term: self.store.search(term), lambda term=term: self.model.search(term))
+        after, limit = page
+        expected = self.model.heads() if heads else self.model.images()
+        listed = [image.image_id for image in self.store.page(after, limit, heads=heads)]
+        assert listed == [one for one in expected if after is None or one > after][:limit]
+        assert [image.image_id for image in self.store.stream(heads=heads)] == expected
 
-        self.agree(read, lambda: self.model.get(image_id))
-
-    @rule(wanted=st.lists(digests, max_size=5))
-    def get_many(self, wanted):
-        found = self.store.get_many(wanted)
-        assert list(found) == [one for one in dict.fromkeys(wanted) if one in self.model.images()]
-        assert [(one, image.raw_json, image.parent) for one, image in found.items()] == [
-            self.model.get(one) for one in found
-        ]
-
-    @rule(image_id=st.sampled_from(IMAGE_IDS), length=st.integers(0, 64), prefix=st.sampled_from(["", "sha256:", "x:"]))
-    def search(self, image_id, length, prefix):
-        term = prefix + image_id.hex[: length if length > 6 else length // 2]
-        self.agree(lambda: self.store.search(term), lambda: self.model.search(term))
-
-    @rule(digest=digests)
     def ask_about_one(self, digest):
+        self.agree(lambda: _facts(self.store.get(digest)), lambda: self.model.get(digest))
         self.agree(lambda: self.store.get_parent(digest), lambda: self.model.get_parent(digest))
         self.agree(lambda: self.store.lineage.ancestors(digest), lambda: self.model.ancestors(digest))
         self.agree(lambda: self.store.lineage.descendants(digest), lambda: self.model.descendants(digest))
@@ -183,13 +210,6 @@ class StoreMachine(RuleBasedStateMachine):
                 lambda key=key: self.store.backend.get_metadata(digest, key),
                 lambda key=key: self.model.get_metadata(digest, key),
             )
-
-    @rule(after=st.one_of(st.none(), digests), limit=st.integers(1, 8), heads=st.booleans())
-    def page(self, after, limit, heads):
-        expected = self.model.heads() if heads else self.model.images()
-        found = [image.image_id for image in self.store.page(after, limit, heads=heads)]
-        assert found == [one for one in expected if after is None or one > after][:limit]
-        assert [image.image_id for image in self.store.stream(heads=heads)] == expected
 
     # Transactions and snapshots
 
@@ -239,7 +259,8 @@ class StoreMachine(RuleBasedStateMachine):
 
     @invariant()
     def they_agree(self):
-        _hold_against(self.store, self.model)
+        with self.store.reading() as snapshot:
+            _hold_against(snapshot, self.model)
 
     @precondition(joined)
     @invariant()
@@ -267,6 +288,10 @@ def _outcome(call):
         return call()
     except ImageStoreError as error:
         return type(error)
+
+
+def _facts(image):
+    return image.image_id, image.raw_json, image.parent
 
 
 def _text(time):
