@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import pytest
 import sqlalchemy
@@ -16,19 +16,14 @@ from tests.migrations.next_release import write_revisions
 @pytest.fixture
 def connect():
     """A connection of a new engine, by default of ours. Ask for the URL before it: what is asked for last is closed first."""
-    engines = []
+    with ExitStack() as stack:
 
-    def connect(url, make_engine=create_engine, **options):
-        engines.append(make_engine(url, **options))
-        connections.append(engines[-1].connect())
-        return connections[-1]
+        def connect(url, make_engine=create_engine, **options):
+            engine = make_engine(url, **options)
+            stack.callback(engine.dispose)
+            return stack.enter_context(engine.connect())
 
-    connections = []
-    yield connect
-    for connection in connections:
-        connection.close()
-    for engine in engines:
-        engine.dispose()
+        yield connect
 
 
 @pytest.fixture

@@ -52,7 +52,7 @@ def downgrade(op):
 def write_revisions(folder, after):
     """Copy our revisions to a folder, and add two that follow; their names are returned."""
     shutil.copytree(migrate.folder(), folder)
-    known = []
+    known: list[str] = []
     for template in (TRANSACTIONAL, NOT_TRANSACTIONAL):
         known.append(f"{int(after) + len(known) + 1:04}")
         down_revision = known[-2] if len(known) > 1 else after

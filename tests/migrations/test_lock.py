@@ -142,10 +142,12 @@ def test_the_lock_is_let_go_of(postgres_url, connect, next_release):
     migrate.upgrade(other, timeout=0)
 
 
-WAITERS = {
-    "alone": migrate.upgrade,
-    "joined": lambda connection: connection.begin() and migrate.upgrade(connection, HEAD),
-}
+def upgrade_joined(connection):
+    with connection.begin():
+        migrate.upgrade(connection, HEAD)
+
+
+WAITERS = {"alone": migrate.upgrade, "joined": upgrade_joined}
 
 
 @pytest.mark.parametrize("waiter", WAITERS)

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import ast
-import contextlib
-import sqlite3
 import subprocess
 import sys
 from pathlib import Path
 
-import psycopg
 import pytest
 from alembic.script import ScriptDirectory
-from sqlalchemy import make_url
+from sqlalchemy import event
 
 from imagestore import migrate
 from imagestore.sql import revision
+from tests.migrations.stored import run_script
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted((migrate.folder() / "versions").glob("*.py"))
@@ -37,7 +35,7 @@ def test_a_revision_imports_nothing_from_imagestore(path):
             imported |= {name.name for name in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0
-            imported.add(node.module)
+            imported.add(str(node.module))
     assert {name.partition(".")[0] for name in imported} <= {"__future__", "alembic", "sqlalchemy", "contextlib"}
 
 
@@ -52,33 +50,14 @@ def offline(dialect, *arguments):
     return done.stdout
 
 
-def run_on_sqlite(url, sql):
-    with contextlib.closing(sqlite3.connect(make_url(url).database)) as database:
-        database.executescript(sql)
-
-
-def run_on_postgresql(url, sql):
-    parsed = make_url(url)
-    with psycopg.connect(
-        host=parsed.query.get("host", parsed.host),
-        port=parsed.query.get("port", parsed.port),
-        user=parsed.username,
-        password=parsed.password,
-        dbname=parsed.database,
-        autocommit=True,
-    ) as database:
-        database.execute(sql)
-
-
 def test_the_revisions_as_sql_make_the_same_database(connection, database_url):
     dialect = connection.dialect.name
-    run = {"sqlite": run_on_sqlite, "postgresql": run_on_postgresql}[dialect]
     sql = offline(dialect, "upgrade", "head")
     assert "BEGIN" in sql
-    run(database_url, sql)
+    run_script(database_url, sql)
     revision.require_head(connection)
     assert migrate.check(connection) == []
-    run(database_url, offline(dialect, "downgrade", f"{revision.HEAD}:base"))
+    run_script(database_url, offline(dialect, "downgrade", f"{revision.HEAD}:base"))
     assert migrate.current(connection) is None
     migrate.create(connection)
     revision.require_head(connection)
@@ -110,8 +89,6 @@ def test_a_database_at_head_is_opened_without_alembic(sqlite_url, connect):
 
 
 def test_a_database_at_head_costs_one_statement(database_url, connect):
-    from sqlalchemy import event
-
     connection = connect(database_url)
     migrate.create(connection)
     statements = []
