@@ -5,7 +5,7 @@ Implementations are `imagestore.backends.sql.SQLBackend` and `imagestore.backend
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Final, Literal, Protocol, runtime_checkable
@@ -105,10 +105,10 @@ class ListsMetadataKeys(Protocol):
 
 
 @runtime_checkable
-class GetsMany(Protocol):
-    """What a backend offers that reads many blobs faster than one by one; `copy` asks for it."""
+class WorksInBulk(Protocol):
+    """What a backend offers that handles many blobs faster than one by one; `copy` asks for it."""
 
-    def get_many(self, digests: Sequence[Digest]) -> dict[Digest, bytes]:
+    def get_many(self, digests: Sequence[Digest], /) -> dict[Digest, bytes]:
         """The verified bytes of those that are there.
 
         Raises:
@@ -116,13 +116,20 @@ class GetsMany(Protocol):
         """
         ...
 
-
-@runtime_checkable
-class SetsMany(Protocol):
-    """What a backend offers that stores many blobs faster than one by one; `copy` asks for it."""
-
-    def set_many(self, datas: Sequence[bytes]) -> list[Digest]:
+    def set_many(self, datas: Sequence[bytes], /) -> list[Digest]:
         """Store blobs, durably, and return their digests, in the order of the data."""
+        ...
+
+    def get_many_metadata(self, digests: Sequence[Digest], /) -> dict[Digest, dict[str, bytes]]:
+        """All metadata of those of the blobs that have any."""
+        ...
+
+    def set_many_metadata(self, values: Sequence[tuple[str, str, bytes]], /) -> None:
+        """Store many values, each as (digest, key, value), durably.
+
+        Raises:
+            BlobNotFoundError: one of the blobs is missing; nothing is stored.
+        """
         ...
 
 
@@ -213,8 +220,9 @@ def copy(
         _write(target, list(found.values()))
         blobs += len(found)
     for page in _pages(source, total, "metadata", progress):
-        for digest in page:
-            metadata += _copy_metadata(source, target, digest, keys, damaged)
+        held = _read_metadata(source, dict.fromkeys(page, keys), damaged)
+        has = _read_metadata(target, {digest: list(values) for digest, values in held.items()}, {})
+        metadata += _write_metadata(target, _differences(held, has))
     if damaged:
         raise IncompleteCopyError(blobs, metadata, list(damaged)) from next(iter(damaged.values()))
     return Copied(blobs, metadata)
@@ -238,7 +246,7 @@ def _pages(
 def _read(
     backend: StoreBackend, digests: Sequence[Digest], damaged: dict[Digest, CorruptBlobError]
 ) -> dict[Digest, bytes]:
-    if isinstance(backend, GetsMany):
+    if isinstance(backend, WorksInBulk):
         try:
             return backend.get_many(digests)
         except CorruptBlobError:
@@ -255,42 +263,71 @@ def _read(
 
 
 def _write(backend: StoreBackend, datas: Sequence[bytes]) -> None:
-    if isinstance(backend, SetsMany):
+    if isinstance(backend, WorksInBulk):
         backend.set_many(datas)
     else:
         for data in datas:
             backend.set(data)
 
 
-def _copy_metadata(
-    source: StoreBackend,
-    target: StoreBackend,
-    digest: Digest,
-    keys: Iterable[str] | None,
-    damaged: dict[Digest, CorruptBlobError],
-) -> int:
-    written = 0
-    try:
-        if keys is None:
-            keys = source.metadata_keys(digest) if isinstance(source, ListsMetadataKeys) else DOCKER_KEYS
-        values = {key: value for key in keys if (value := _metadata(source, digest, key)) is not None}
-    except BlobNotFoundError:
-        return 0
-    except CorruptBlobError as error:
-        damaged[digest] = error
-        return 0
-    for key, value in values.items():
+def _read_metadata(
+    backend: StoreBackend, asked: Mapping[Digest, Sequence[str] | None], damaged: dict[Digest, CorruptBlobError]
+) -> dict[Digest, dict[str, bytes]]:
+    """The values of each blob under the keys that are asked for; None asks for all."""
+    if isinstance(backend, WorksInBulk):
+        found = backend.get_many_metadata(list(asked))
+        return {digest: _only(values, asked[digest]) for digest, values in found.items()}
+    found = {}
+    for digest, keys in asked.items():
         try:
-            if _metadata(target, digest, key) != value:
-                target.set_metadata(digest, key, value)
-                written += 1
+            names = _keys(backend, digest) if keys is None else keys
+            found[digest] = {key: value for key in names if (value := _value(backend, digest, key)) is not None}
         except BlobNotFoundError:
-            break  # the blob came to the source after its page, and went
-    return written
+            continue
+        except CorruptBlobError as error:
+            damaged[digest] = error
+    return found
 
 
-def _metadata(backend: StoreBackend, digest: Digest, key: str) -> bytes | None:
+def _keys(backend: StoreBackend, digest: Digest) -> Sequence[str]:
+    return backend.metadata_keys(digest) if isinstance(backend, ListsMetadataKeys) else DOCKER_KEYS
+
+
+def _only(values: dict[str, bytes], keys: Sequence[str] | None) -> dict[str, bytes]:
+    return values if keys is None else {key: value for key, value in values.items() if key in keys}
+
+
+def _value(backend: StoreBackend, digest: Digest, key: str) -> bytes | None:
     try:
         return backend.get_metadata(digest, key)
     except MetadataNotFoundError:
         return None
+
+
+def _differences(
+    held: Mapping[Digest, Mapping[str, bytes]], has: Mapping[Digest, Mapping[str, bytes]]
+) -> list[tuple[Digest, str, bytes]]:
+    return [
+        (digest, key, value)
+        for digest, values in held.items()
+        for key, value in values.items()
+        if has.get(digest, {}).get(key) != value
+    ]
+
+
+def _write_metadata(backend: StoreBackend, values: Sequence[tuple[Digest, str, bytes]]) -> int:
+    """Returns how many were written: a blob that came to the source after its page is not in the target."""
+    if isinstance(backend, WorksInBulk):
+        try:
+            backend.set_many_metadata(values)
+            return len(values)
+        except BlobNotFoundError:
+            pass  # one by one, without it
+    written = 0
+    for digest, key, value in values:
+        try:
+            backend.set_metadata(digest, key, value)
+            written += 1
+        except BlobNotFoundError:
+            continue
+    return written

@@ -108,7 +108,20 @@ class SQLBackend:
         Raises:
             BlobNotFoundError: there is no such blob.
         """
-        return [key.decode("utf-8", "surrogateescape") for key in self._bind.read(metadata.keys, _sha256(digest))]
+        return [_key(name) for name in self._bind.read(metadata.keys, _sha256(digest))]
+
+    def get_many_metadata(self, digests: Sequence[str]) -> dict[Digest, dict[str, bytes]]:
+        """All metadata of those of the blobs that have any; one query for every ten thousand."""
+        found = self._bind.read(metadata.get_many, [_sha256(digest) for digest in digests])
+        return {digest: {_key(name): value for name, value in values.items()} for digest, values in found.items()}
+
+    def set_many_metadata(self, values: Sequence[tuple[str, str, bytes]]) -> None:
+        """Store many values, each as (digest, key, value), in one transaction.
+
+        Raises:
+            BlobNotFoundError: one of the blobs is missing; nothing is stored.
+        """
+        self._bind.write(metadata.put_many, [(_sha256(digest), check_key(key), bytes(data)) for digest, key, data in values])
 
 
 def _store(connection: Connection, configs: dict[ImageID, bytes], others: dict[Digest, bytes]) -> None:
@@ -122,6 +135,10 @@ def _is_image(data: bytes) -> bool:
     except InvalidImageError:
         return False
     return True
+
+
+def _key(name: bytes) -> str:
+    return name.decode("utf-8", "surrogateescape")
 
 
 def _sha256(digest: str) -> Digest:

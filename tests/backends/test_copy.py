@@ -8,12 +8,14 @@ from pathlib import Path
 import pytest
 from sqlalchemy import update
 
-from imagestore.backend import DOCKER_KEYS, Copied, StoreBackend, copy
+from imagestore.backend import DOCKER_KEYS, Copied, StoreBackend, WorksInBulk, copy
 from imagestore.backends.filesystem import FSBackend
 from imagestore.backends.sql import SQLBackend
-from imagestore.errors import IncompleteCopyError, MetadataNotFoundError
+from imagestore.errors import BlobNotFoundError, IncompleteCopyError, MetadataNotFoundError
+from imagestore.gojson import GoTime
 from imagestore.sql.schema import blobs
-from imagestore.testing.makers import make_config, make_random_config
+from imagestore.store import Store
+from imagestore.testing.makers import make_config, make_digest, make_random_config
 from tests.backends.state import contents, tree
 
 CONFIGS = [make_random_config(seed) for seed in range(25)]
@@ -109,6 +111,26 @@ def damage(backend, digest):
         return
     with backend._bind.engine.begin() as connection:
         connection.execute(update(blobs).where(blobs.c.digest == digest).values(data=b"damaged"))
+
+
+def test_what_sql_does_in_bulk_is_what_it_does_one_by_one(database_url):
+    with Store.open(database_url) as store:
+        backend = store.backend
+        assert isinstance(backend, WorksInBulk)
+        child, parent = backend.set_many([CONFIGS[0], CONFIGS[1]])
+        missing = make_digest()
+        with pytest.raises(BlobNotFoundError, match=missing):
+            backend.set_many_metadata([(child, "key", b"value"), (missing, "key", b"value")])
+        assert contents(backend) == {child: (CONFIGS[0], {}), parent: (CONFIGS[1], {})}
+        time = b"2020-10-01T12:30:00.123456789Z"
+        backend.set_many_metadata(
+            [(child, "parent", parent.encode()), (child, "a\udcff", b"\0"), (parent, "lastUpdated", time)]
+        )
+        assert store.children(parent) == [child]
+        assert store.get_last_updated(parent) == GoTime.parse(time.decode())
+        held = {digest: metadata for digest, (_, metadata) in contents(backend).items()}
+        assert backend.get_many_metadata([child, parent, missing]) == held
+        assert [*held[child]] == ["a\udcff", "parent"]
 
 
 def test_everything_is_copied_and_nothing_twice(pair):
