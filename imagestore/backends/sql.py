@@ -74,7 +74,7 @@ class SQLBackend:
         """Store blobs in one transaction; their digests, in the same order."""
         digests = [check_blob(each) for each in data]
         found = dict(zip(digests, data, strict=True))
-        configs = {ImageID.from_digest(digest): each for digest, each in found.items() if _is_image(each)}
+        configs = {ImageID.from_digest(digest): each for digest, each in found.items() if is_image(each)}
         others = {digest: each for digest, each in found.items() if digest not in configs}
         self._bind.write(_store, configs, others)
         return digests
@@ -129,7 +129,8 @@ def _store(connection: Connection, configs: dict[ImageID, bytes], others: dict[D
     images.create_many(connection, configs)
 
 
-def _is_image(data: bytes) -> bool:
+def is_image(data: bytes) -> bool:
+    """Whether a blob is an image, so that it has a row in the index. Pure."""
     try:
         Image.from_json(data)
     except InvalidImageError:

@@ -151,10 +151,10 @@ def reindex(connection: Connection, image_id: Digest) -> None:
     child = edges.hold(connection, image_id)
     if child is None:
         return
-    rows: dict[bytes, bytes] = dict(connection.execute(_SELECT_ALL, {"blob": image_id}).tuples().all())
+    rows = dict(connection.execute(_SELECT_ALL, {"blob": image_id}).all())
+    edges.follow(connection, child, rows.get(edges.KEY, b""))  # first: an edge to nothing lets no column be written
     for key in _TIMES:
         _index_time(connection, image_id, key, rows.get(key))
-    edges.follow(connection, child, rows.get(edges.KEY, b""))
 
 
 def indexed_time(value: bytes | None) -> str | None:
