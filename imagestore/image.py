@@ -256,8 +256,8 @@ class Image:
         Source: moby's ``store.Create``.
         """
         wire = self.__dict__.get("_wire")
-        steps = self.history if wire is None else wire.history or ()
-        layers = self.rootfs.diff_ids if self.rootfs is not None else ()
+        steps, rootfs = (self.history, self.rootfs) if wire is None else (wire.history or (), wire.rootfs)
+        layers = (rootfs.diff_ids or ()) if rootfs else ()
         if len([step for step in steps if not step.empty_layer]) > len(layers):
             raise InvalidImageError("too many non-empty layers in History section")
 

@@ -19,7 +19,7 @@ class SHA256(TypeDecorator[Digest]):
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> bytes | None:
         """A digest's raw bytes; None stays None."""
-        return None if value is None else Digest(value).raw
+        return None if value is None else (value if isinstance(value, Digest) else Digest(value)).raw
 
     def process_result_value(self, value: Any, dialect: Dialect) -> Digest | None:
         """The digest of raw bytes; None stays None."""
