@@ -208,6 +208,7 @@ def copy(
 
     Raises:
         IncompleteCopyError: blobs of the source are damaged. It is raised at the end, when all else has been copied, and names them.
+        CorruptBlobError: a blob of the target is damaged, and the target did not take the sound one in its place.
 
     Memory does not grow with the store (only with the damage): a page of blobs is held. Each blob is read twice from the source.
     """
@@ -215,10 +216,13 @@ def copy(
     damaged: dict[Digest, CorruptBlobError] = {}
     blobs = metadata = 0
     for page in _pages(source, total, "blobs", progress):
-        there = _read(target, page, {})
+        broken: dict[Digest, CorruptBlobError] = {}
+        there = _read(target, page, broken)
         found = _read(source, [digest for digest in page if digest not in there], damaged)
         _write(target, list(found.values()))
         blobs += len(found)
+        for digest in broken.keys() & found.keys():
+            target.get(digest)
     for page in _pages(source, total, "metadata", progress):
         held = _read_metadata(source, dict.fromkeys(page, keys), damaged)
         has = _read_metadata(target, {digest: list(values) for digest, values in held.items()}, {})

@@ -11,7 +11,8 @@ from sqlalchemy import update
 from imagestore.backend import DOCKER_KEYS, Copied, StoreBackend, WorksInBulk, copy
 from imagestore.backends.filesystem import FSBackend
 from imagestore.backends.sql import SQLBackend
-from imagestore.errors import BlobNotFoundError, IncompleteCopyError, MetadataNotFoundError
+from imagestore.digest import Digest
+from imagestore.errors import BlobNotFoundError, CorruptBlobError, IncompleteCopyError, MetadataNotFoundError
 from imagestore.gojson import GoTime
 from imagestore.sql.schema import blobs
 from imagestore.store import Store
@@ -262,6 +263,18 @@ def test_a_damaged_blob_of_the_target_is_written_again(files, other_files):
     damage(other_files, digests[1])
     assert copy(files, other_files) == Copied(1, 0)
     assert contents(other_files) == contents(files)
+
+
+def test_a_damaged_blob_that_the_target_keeps_is_named(files, other_files):
+    class Keeping(Port):
+        def set(self, data):
+            return Digest.from_bytes(data)
+
+    digests = fill(files, CONFIGS[:3])
+    copy(files, other_files)
+    damage(other_files, digests[1])
+    with pytest.raises(CorruptBlobError, match=digests[1]):
+        copy(files, Keeping(other_files))
 
 
 def test_files_are_the_same_bytes_and_modes_after_a_way_round(files, sqlite, tmp_path):
