@@ -24,8 +24,6 @@ _PAGE: Final = 1000
 class SQLBackend:
     """`imagestore.backend.StoreBackend` on the tables of `imagestore.sql.schema`. Every write commits, unless its store has joined.
 
-    `get` verifies bytes. The calls for metadata ask only whether the blob is there: to hash it each time is `imagestore.verify`'s work.
-
     Args:
         bind: the host's own Engine or Connection, as `imagestore.store.Store` takes them.
         schema: the PostgreSQL schema that has the tables.
@@ -88,11 +86,11 @@ class SQLBackend:
         self._bind.write(images.delete_blob, _sha256(digest))
 
     def set_metadata(self, digest: str, key: str, data: bytes) -> None:
-        """Store a value beside a blob, in place of an earlier one. A few statements by key."""
-        self._bind.write(metadata.put, _sha256(digest), check_key(key), bytes(data))
+        """Store a value beside a blob, which is verified, in place of an earlier one. A few statements by key."""
+        self._bind.write(_put, _sha256(digest), check_key(key), bytes(data))
 
     def get_metadata(self, digest: str, key: str) -> bytes:
-        """The value under a key. One read by key."""
+        """The value under a key. One read by key, in which the blob is verified."""
         value = self._bind.read(metadata.get, _sha256(digest), check_key(key))
         if value is None:
             raise MetadataNotFoundError(digest, key)
@@ -121,12 +119,19 @@ class SQLBackend:
         Raises:
             BlobNotFoundError: one of the blobs is missing; nothing is stored.
         """
-        self._bind.write(metadata.put_many, [(_sha256(digest), check_key(key), bytes(data)) for digest, key, data in values])
+        self._bind.write(
+            metadata.put_many, [(_sha256(digest), check_key(key), bytes(data)) for digest, key, data in values]
+        )
 
 
 def _store(connection: Connection, configs: dict[ImageID, bytes], others: dict[Digest, bytes]) -> None:
     blobs.insert_many(connection, others)
     images.create_many(connection, configs)
+
+
+def _put(connection: Connection, digest: Digest, key: bytes, value: bytes) -> None:
+    blobs.get(connection, digest)
+    metadata.put(connection, digest, key, value)
 
 
 def is_image(data: bytes) -> bool:

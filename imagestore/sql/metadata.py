@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Final
+from typing import Final, cast
 
 from sqlalchemy import Connection, LargeBinary, bindparam, delete, select, update
 from sqlalchemy.dialects.postgresql import insert
@@ -17,6 +17,7 @@ from imagestore.digest import Digest, ImageID
 from imagestore.errors import BlobNotFoundError, InvalidTimeError
 from imagestore.gojson import GoTime
 from imagestore.sql import edges
+from imagestore.sql.blobs import verified
 from imagestore.sql.driver import Read
 from imagestore.sql.driver_errors import is_foreign_key_violation
 from imagestore.sql.engine import pieces
@@ -44,7 +45,7 @@ _DELETE_OF_MANY: Final = delete(metadata_keys).where(
     metadata_keys.c.digest.in_(bindparam("blobs", expanding=True)), metadata_keys.c.key == _key
 )
 SELECT: Final = Read(
-    select(blobs.c.digest, metadata_keys.c.value)
+    select(blobs.c.data, metadata_keys.c.value)
     .outerjoin(metadata_keys, (metadata_keys.c.digest == blobs.c.digest) & (metadata_keys.c.key == _key))
     .where(blobs.c.digest == _blob)
 )
@@ -68,16 +69,18 @@ _SET_TIME: Final = {
 
 
 def get(connection: Connection, digest: Digest, key: bytes) -> bytes | None:
-    """The value under a key, or None where there is no such key. One read by key.
+    """The value under a key, or None where there is no such key. One read by key; the blob is verified, as moby does.
 
     Raises:
         BlobNotFoundError: there is no such blob.
+        CorruptBlobError: the blob is damaged.
     """
     row = SELECT.first(connection, blob=digest.raw, metadata_key=key)
     if row is None:
         raise BlobNotFoundError(digest)
-    value: bytes | None = row[1]
-    return value
+    data, value = row
+    verified(digest, data)
+    return cast("bytes | None", value)
 
 
 def keys(connection: Connection, digest: Digest) -> list[bytes]:
