@@ -21,6 +21,7 @@ from imagestore.errors import (
     BlobNotFoundError,
     CorruptBlobError,
     ImageNotFoundError,
+    InvalidDigestError,
     InvalidImageError,
     LayerNotFoundError,
     MetadataNotFoundError,
@@ -155,7 +156,7 @@ class RestoredStore(Store):
     def _get_metadata(self, image_id: str, key: bytes) -> bytes | None:
         try:
             return self._backend.get_metadata(ImageID(image_id), _text(key))
-        except NotFoundError:
+        except (NotFoundError, InvalidDigestError):
             return None
 
     def _set_metadata(self, image_id: str, key: bytes, value: bytes) -> None:

@@ -18,7 +18,7 @@ from imagestore.backend import StoreBackend
 from imagestore.backends.sql import SQLBackend
 from imagestore.bind import Bind, ConnectionBind, EngineBind, bind_to
 from imagestore.digest import ImageID
-from imagestore.errors import InvalidError, UnusableBindError
+from imagestore.errors import InvalidDigestError, InvalidError, UnusableBindError
 from imagestore.gojson import GoTime
 from imagestore.held_layers import HeldLayers
 from imagestore.image import Image
@@ -36,7 +36,8 @@ class Store:
     """Images under the digest of their configuration, their parents, and when they were last used.
 
     Usable from several threads, except one that has joined a connection. An ID is an `ImageID` or its text; one that is malformed
-    raises `InvalidDigestError`, one that names no image `ImageNotFoundError`.
+    raises `InvalidDigestError`, one that names no image `ImageNotFoundError`. Where moby answers a question about either with "none",
+    so does this: `children`, `get_last_updated`, `last_used` and `is_built_locally`.
 
     Args:
         bind: the host's own Engine, used as it is, on SQLite one that `imagestore.configure` has seen; or the host's Connection, which
@@ -267,7 +268,8 @@ class Store:
 
         Source: moby's ``Store.Children``.
         """
-        return self._bind.read(images.children, ImageID(image_id))
+        known = _image_id(image_id)
+        return [] if known is None else self._bind.read(images.children, known)
 
     def set_last_updated(self, image_id: str) -> None:
         """Note that the image was tagged or built just now. Commits.
@@ -364,7 +366,8 @@ class Store:
         return self._bind.read(images.page, after, limit, heads)
 
     def _get_metadata(self, image_id: str, key: bytes) -> bytes | None:
-        return self._bind.read(images.get_metadata, ImageID(image_id), key)
+        known = _image_id(image_id)
+        return None if known is None else self._bind.read(images.get_metadata, known, key)
 
     def _set_metadata(self, image_id: str, key: bytes, value: bytes) -> None:
         self._bind.write(images.set_metadata, ImageID(image_id), key, value)
@@ -411,6 +414,14 @@ def creatable(config: bytes) -> Image:
     image = Image.from_json(config)
     image.check_history()
     return image
+
+
+def _image_id(text: str) -> ImageID | None:
+    """The ID, or None for what is no ID and so names no image."""
+    try:
+        return ImageID(text)
+    except InvalidDigestError:
+        return None
 
 
 def _now() -> bytes:
