@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy
-from sqlalchemy import event, inspect, text
+from sqlalchemy import event, inspect, make_url, text
 
 from imagestore import migrate
 from imagestore.errors import SchemaLockedError
@@ -157,7 +157,8 @@ def test_an_index_is_built_concurrently_while_another_process_waits_for_the_lock
 ):
     """CREATE INDEX CONCURRENTLY waits for every snapshot: neither who has the lock nor who waits for it may keep one."""
     migrate.create(connect(postgres_url))
-    builds, waits = connect(postgres_url, make_engine), connect(postgres_url, make_engine)
+    bounded = make_url(postgres_url).update_query_dict({"options": "-c statement_timeout=60000"})
+    builds, waits = connect(bounded, make_engine), connect(postgres_url, make_engine)
     tried, finished = threading.Event(), []
 
     def wait():

@@ -17,16 +17,9 @@ SUFFIX = {"sqlite": ".sqlite", "postgresql": ".sql"}
 
 @pytest.fixture(params=REVISIONS)
 def old_url(request, database_url):
-    stored.load(
-        (stored.FOLDER / request.param).with_suffix(SUFFIX[make_url(database_url).get_backend_name()]),
-        database_url,
-    )
+    suffix = SUFFIX[make_url(database_url).get_backend_name()]
+    stored.load(stored.FOLDER / f"{request.param}{suffix}", database_url)
     return database_url
-
-
-def rows(connection, table, key):
-    found = {tuple(row[:key]): tuple(row[key:]) for row in connection.execute(select(table))}
-    return {id[0] if key == 1 else id: rest[0] if len(rest) == 1 else rest for id, rest in found.items()}
 
 
 def test_every_revision_has_its_database():
@@ -39,9 +32,11 @@ def test_an_old_database_is_upgraded_with_all_that_it_holds(old_url, connect):
     migrate.upgrade(connection)
     require_head(connection)
     assert migrate.check(connection) == []
-    assert rows(connection, schema.blobs, 1) == stored.BLOBS
-    assert rows(connection, schema.metadata_keys, 2) == stored.METADATA
-    assert {id: row[:3] for id, row in rows(connection, schema.images, 1).items()} == stored.IMAGES
+    assert dict(connection.execute(select(schema.blobs)).tuples()) == stored.BLOBS
+    keys = connection.execute(select(schema.metadata_keys))
+    assert {(digest, key): value for digest, key, value in keys} == stored.METADATA
+    images = connection.execute(select(schema.images))
+    assert {row.id: (row.parent, row.last_updated, row.last_used) for row in images} == stored.IMAGES
     connection.rollback()
     migrate.downgrade(connection, "base")
     assert migrate.current(connection) is None
