@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final, Self
 
 from imagestore.errors import InvalidDigestError
@@ -76,6 +76,9 @@ class Digest(str):
         if not self.startswith("sha256:"):
             raise InvalidDigestError(str(self), "only sha256 digests are stored")
         return bytes.fromhex(self[7:])
+
+    def __reduce__(self) -> tuple[Callable[[str], Self], tuple[str]]:
+        return type(self).trusted, (str(self),)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str.__repr__(self)})"

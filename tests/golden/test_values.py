@@ -167,12 +167,18 @@ NOT_TAKEN_OVER = {
 
 
 def new_child(parent, case):
-    config = {
-        key: None if case[key] is None else decode(CONFIG, as_bytes(case[key]))
-        for key in ("container_config", "config")
-    }
-    texts = {key: as_text(case[key]) for key in ("container_id", "author", "comment", "diff_id")}
-    return parent.new_child(ChildConfig(**texts, **config), case["os"])
+    container_config, config = (
+        case[key] and decode(CONFIG, as_bytes(case[key])) for key in ("container_config", "config")
+    )
+    child = ChildConfig(
+        container_id=as_text(case["container_id"]),
+        author=as_text(case["author"]),
+        comment=as_text(case["comment"]),
+        diff_id=as_text(case["diff_id"]),
+        container_config=container_config,
+        config=config,
+    )
+    return parent.new_child(child, case["os"])
 
 
 def agree(child, expected):
