@@ -32,7 +32,7 @@ def test_an_old_database_is_upgraded_with_all_that_it_holds(old_url, connect):
     migrate.upgrade(connection)
     require_head(connection)
     assert migrate.check(connection) == []
-    assert dict(connection.execute(select(schema.blobs)).tuples()) == stored.BLOBS
+    assert {row.digest: row.data for row in connection.execute(select(schema.blobs))} == stored.BLOBS
     keys = connection.execute(select(schema.metadata_keys))
     assert {(digest, key): value for digest, key, value in keys} == stored.METADATA
     images = connection.execute(select(schema.images))
