@@ -28,6 +28,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import NullPool
 
 VARIABLE: Final = "IMAGESTORE_TEST_POSTGRES"
+_PREFIX: Final = "imagestore-pg-"  # then the process that it is for
 _PORT: Final = "5432"  # only a part of the socket's name
 _FAST: Final = ("-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off")
 _MEMORY: Final = Path("/dev/shm")  # noqa: S108 - a file system in memory, where Linux has one
@@ -151,11 +152,26 @@ def _bundled_programs() -> Path:
 @contextlib.contextmanager
 def _folder(*, in_memory: bool) -> Iterator[Path]:
     roomy = in_memory and _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free >= _MEMORY_NEEDED
-    folder = Path(tempfile.mkdtemp(prefix="imagestore-pg-", dir=_MEMORY if roomy else None))
+    place = _MEMORY if roomy else Path(tempfile.gettempdir())
+    _remove_left_behind(place)
+    folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=place))
     try:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_left_behind(place: Path) -> None:
+    """Remove the folders of processes that were killed: their servers have ended with them, but not their data."""
+    for folder in place.glob(f"{_PREFIX}*"):
+        pid = folder.name.removeprefix(_PREFIX).partition("-")[0]
+        if pid.isdecimal():
+            try:
+                os.kill(int(pid), 0)
+            except ProcessLookupError:
+                shutil.rmtree(folder, ignore_errors=True)
+            except PermissionError:
+                continue  # it runs, as another user
 
 
 def _reachable(programs: Path, folder: Path) -> Path:

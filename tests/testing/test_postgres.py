@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import select
 import shutil
+import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -122,3 +124,22 @@ if sys.platform == "linux":  # only there does the kernel end a child with its p
         os.close(server)
         shutil.rmtree(folder)
         assert ended, "the server outlived the process that started it"
+
+
+@pytest.mark.usefixtures("without_variable")
+def test_what_a_killed_process_left_is_removed_at_the_next_start():
+    code = (
+        "import os, signal\n"
+        "from imagestore.testing.postgres import postgres_server\n"
+        "with postgres_server(durable=True) as server:\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    again = "from imagestore.testing.postgres import postgres_server\nwith postgres_server(durable=True):\n    pass\n"
+    with tempfile.TemporaryDirectory() as place:
+        Path(place).chmod(0o755)  # the server's own user reaches what is in it
+        environment = {**os.environ, "TMPDIR": place}
+        killed = subprocess.run([sys.executable, "-c", code], env=environment, check=False)
+        assert killed.returncode == -signal.SIGKILL
+        (left,) = Path(place).glob("imagestore-pg-*")
+        subprocess.run([sys.executable, "-c", again], env=environment, check=True)
+        assert not left.exists()
