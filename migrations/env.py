@@ -5,6 +5,10 @@
 
 A database is migrated by `imagestore.migrate`, which has the lock, and which runs the same revisions. They are given ``op``: Alembic's
 global one would be changed under the feet of a host that calls `imagestore.migrate.upgrade` within a migration of its own.
+
+Names without a schema are in the right one. The exception is what PostgreSQL refuses in a transaction, such as CREATE INDEX CONCURRENTLY:
+a revision that needs it says ``transactional = False``, runs it in ``op.get_context().autocommit_block()`` and in the schema
+``op.get_context().version_table_schema``, and bears to be run again after a failure. It is refused in a host's transaction.
 """
 
 from __future__ import annotations
