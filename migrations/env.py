@@ -9,6 +9,9 @@ global one would be changed under the feet of a host that calls `imagestore.migr
 Names without a schema are in the right one. The exception is what PostgreSQL refuses in a transaction, such as CREATE INDEX CONCURRENTLY:
 a revision that needs it says ``transactional = False``, runs it in ``op.get_context().autocommit_block()`` and in the schema
 ``op.get_context().version_table_schema``, and bears to be run again after a failure. It is refused in a host's transaction.
+
+On SQLite foreign keys are on, and cannot be switched off in a transaction. A table that others refer to is therefore never rebuilt
+(Alembic's batch mode): to drop the old one would delete their rows. ADD COLUMN and CREATE TABLE do without.
 """
 
 from __future__ import annotations
