@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from types import GenericAlias
-from typing import Annotated, Any, ClassVar, Final
+from typing import Annotated, Any, ClassVar, Final, TypeVar
 
 import msgspec
 
@@ -21,6 +21,7 @@ from imagestore.gojson.syntax import Cursor, quote, unquote
 _INTEGER: Final = re.compile(rb"-?[0-9]{1,19}")
 _LEAST: Final = -(2**63)
 _MOST: Final = 2**63 - 1
+_Draft = TypeVar("_Draft")
 
 
 class Kind:
@@ -84,7 +85,7 @@ class Text(Kind):
         return self._make(wire)
 
     def write(self, value: str | None) -> str:
-        return quote(value or "")
+        return quote(value or "")  # None is how Python says that an image has no parent
 
 
 class _Bool(Kind):
@@ -179,6 +180,18 @@ class _StrSlice(Kind):
         return "null" if value is None else f"[{','.join(map(quote, value))}]"
 
 
+class _Container(Kind):
+    """A type whose zero value is nil, to which null resets it."""
+
+    def _read_other(self, cursor: Cursor, wanted: str, draft: _Draft) -> _Draft | None:
+        """Read what is not the ``wanted`` container."""
+        token = cursor.value()
+        if token == b"null":
+            return None
+        cursor.mismatch(wanted, token)
+        return draft
+
+
 class _Elements:
     """The draft of a slice: those after ``length`` were cut off, but Go reuses their memory without clearing it."""
 
@@ -189,7 +202,7 @@ class _Elements:
         self.length = 0
 
 
-class Slice(Kind):
+class Slice(_Container):
     """``[]T``, a tuple."""
 
     empty = ()
@@ -200,11 +213,7 @@ class Slice(Kind):
 
     def read(self, cursor: Cursor, draft: _Elements | None) -> _Elements | None:
         if cursor.peek() != "[":
-            token = cursor.value()
-            if token == b"null":
-                return None
-            cursor.mismatch("an array", token)
-            return draft
+            return self._read_other(cursor, "an array", draft)
         elements = draft or _Elements()
         count = 0
         for _ in cursor.elements():
@@ -227,18 +236,14 @@ class Slice(Kind):
         return "null" if value is None else f"[{','.join(map(self.element.write, value))}]"
 
 
-class _TextMap(Kind):
+class _TextMap(_Container):
     """``map[string]string``, written in the order of its keys."""
 
     wire = dict[str, str] | None
 
     def read(self, cursor: Cursor, draft: dict[str, str] | None) -> dict[str, str] | None:
         if cursor.peek() != "{":
-            token = cursor.value()
-            if token == b"null":
-                return None
-            cursor.mismatch("an object", token)
-            return draft
+            return self._read_other(cursor, "an object", draft)
         entries = {} if draft is None else draft
         for key in cursor.members():
             entries[key] = TEXT.read(cursor, "")
@@ -254,7 +259,7 @@ class Nothing(msgspec.Struct):
     """What msgspec reads ``struct{}`` as."""
 
 
-class _TextSet(Kind):
+class _TextSet(_Container):
     """``map[string]struct{}``, a frozenset, written in order."""
 
     wire = dict[str, Nothing] | None
@@ -262,11 +267,7 @@ class _TextSet(Kind):
 
     def read(self, cursor: Cursor, draft: set[str] | None) -> set[str] | None:
         if cursor.peek() != "{":
-            token = cursor.value()
-            if token == b"null":
-                return None
-            cursor.mismatch("an object", token)
-            return draft
+            return self._read_other(cursor, "an object", draft)
         entries = set() if draft is None else draft
         for key in cursor.members():
             token = cursor.value()
