@@ -1,28 +1,37 @@
-"""Docker's image store on SQL: images, parents and heads in a database that many processes share. See `imagestore.store.Store`."""
+"""Docker's image store on SQL: images, parents and heads in a database that many processes share. See `imagestore.store.Store`.
 
-from imagestore.backend import StoreBackend, copy
-from imagestore.backends.filesystem import FSBackend
-from imagestore.backends.sql import SQLBackend
-from imagestore.container import Config, HealthConfig
-from imagestore.digest import ChainID, DiffID, Digest, ImageID, chain_id
-from imagestore.errors import (
-    AmbiguousIDError,
-    ConflictError,
-    DataLossError,
-    ImageNotFoundError,
-    ImageStoreError,
-    InvalidError,
-    InvalidImageError,
-    NotFoundError,
-    ParentCycleError,
-    ParentNotFoundError,
-    SchemaError,
-)
-from imagestore.gojson import GoTime
-from imagestore.image import TYPE_LAYERS, ChildConfig, History, Image, RootFS, V1Image
-from imagestore.layer import Layer, LayerGetReleaser, LayerMetadata
-from imagestore.sql.engine import configure
-from imagestore.store import Store
+A name is loaded with its module when it is first used, so that the command line starts without what it does not need.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from imagestore.backend import StoreBackend, copy
+    from imagestore.backends.filesystem import FSBackend
+    from imagestore.backends.sql import SQLBackend
+    from imagestore.container import Config, HealthConfig
+    from imagestore.digest import ChainID, DiffID, Digest, ImageID, chain_id
+    from imagestore.errors import (
+        AmbiguousIDError,
+        ConflictError,
+        DataLossError,
+        ImageNotFoundError,
+        ImageStoreError,
+        InvalidError,
+        InvalidImageError,
+        NotFoundError,
+        ParentCycleError,
+        ParentNotFoundError,
+        SchemaError,
+    )
+    from imagestore.gojson import GoTime
+    from imagestore.image import TYPE_LAYERS, ChildConfig, History, Image, RootFS, V1Image
+    from imagestore.layer import Layer, LayerGetReleaser, LayerMetadata
+    from imagestore.sql.engine import configure
+    from imagestore.store import Store
 
 __all__ = [
     "TYPE_LAYERS",
@@ -60,3 +69,41 @@ __all__ = [
     "configure",
     "copy",
 ]
+
+_MODULES: Final = {
+    "backend": ("StoreBackend", "copy"),
+    "backends.filesystem": ("FSBackend",),
+    "backends.sql": ("SQLBackend",),
+    "container": ("Config", "HealthConfig"),
+    "digest": ("ChainID", "DiffID", "Digest", "ImageID", "chain_id"),
+    "errors": (
+        "AmbiguousIDError",
+        "ConflictError",
+        "DataLossError",
+        "ImageNotFoundError",
+        "ImageStoreError",
+        "InvalidError",
+        "InvalidImageError",
+        "NotFoundError",
+        "ParentCycleError",
+        "ParentNotFoundError",
+        "SchemaError",
+    ),
+    "gojson": ("GoTime",),
+    "image": ("TYPE_LAYERS", "ChildConfig", "History", "Image", "RootFS", "V1Image"),
+    "layer": ("Layer", "LayerGetReleaser", "LayerMetadata"),
+    "sql.engine": ("configure",),
+    "store": ("Store",),
+}
+_HOMES: Final = {name: module for module, names in _MODULES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -47,13 +47,13 @@ def parse_url(url: str | URL) -> URL:
     """
     try:
         parsed = make_url(url)
-    except ArgumentError as error:
-        raise UnusableBindError(f"not a database URL: {_WRONG_URL}") from error
+    except (ArgumentError, ValueError):  # the latter of a port that is no number; both may quote what is a secret
+        raise UnusableBindError(f"not a database URL: {_WRONG_URL}") from None
     backend, _, driver = parsed.drivername.partition("+")
     if backend == "postgres":
-        raise UnusableBindError(f"unknown database in {parsed}: write 'postgresql', not 'postgres'; {_WRONG_URL}")
+        raise UnusableBindError(f"unknown database 'postgres': write 'postgresql'; {_WRONG_URL}")
     if backend not in _SUPPORTED or driver not in ("", _SUPPORTED[backend]):
-        raise UnusableBindError(f"unsupported database or driver {parsed.drivername!r} in {parsed}: {_WRONG_URL}")
+        raise UnusableBindError(f"unsupported database or driver {parsed.drivername!r}: {_WRONG_URL}")
     parsed = parsed.set(drivername=f"{backend}+{_SUPPORTED[backend]}")
     if backend == "sqlite" and parsed.database in (None, "", ":memory:"):
         return parsed.set(database=f"file:/imagestore-{secrets.token_hex(16)}", query={"vfs": "memdb", "uri": "true"})

@@ -1,0 +1,80 @@
+"""To and from a Docker daemon: ``import-docker`` and ``export-docker``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+from imagestore.cli.errors import tell
+from imagestore.cli.location import Location
+
+if TYPE_CHECKING:
+    from imagestore.backend import Copied, Progress
+
+
+@click.command()
+@click.argument("path")
+@click.pass_obj
+def import_docker(location: Location, path: str) -> None:
+    """Copy a Docker daemon's images into the store.
+
+    Their parents and times are copied too. PATH is the daemon's data root, its folder image/<driver>, or a tar of either, compressed or
+    not. It is only read. Interrupted, run it again: it goes on where it was.
+
+    \b
+    Examples:
+      imagestore import-docker /var/lib/docker
+      imagestore import-docker examples/docker-root.tar
+    """
+    from imagestore.docker.data_root import import_data_root
+
+    with location.open(create=True) as store, _progress("Importing") as progress:
+        copied = import_data_root(path, store.backend, progress)
+    _tell(copied)
+
+
+@click.command()
+@click.argument("directory")
+@click.pass_obj
+def export_docker(location: Location, directory: str) -> None:
+    """Write all images as a Docker daemon has them.
+
+    They go into DIRECTORY/imagedb, which is what a daemon has in its folder image/<driver>. What is there already stays. Interrupted, run
+    it again: it goes on where it was.
+
+    \b
+    Examples:
+      imagestore export-docker ./image/overlay2
+    """
+    from imagestore.docker.data_root import export_data_root
+
+    with location.open() as store, _progress("Exporting") as progress:
+        copied = export_data_root(store.backend, directory, progress)
+    _tell(copied)
+
+
+def _tell(copied: Copied) -> None:
+    tell(f"copied {copied.blobs} blobs and {copied.metadata} values of metadata")
+
+
+@contextmanager
+def _progress(title: str) -> Iterator[Progress | None]:
+    """A progress bar on standard error, if that is a terminal."""
+    if sys.stderr is None or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(title, total=None)
+
+        def show(done: int, total: int, phase: str) -> None:
+            bar.update(task, completed=done, total=total, description=f"{title} {phase}")
+
+        yield show

@@ -1,0 +1,64 @@
+"""Which store a command works on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from imagestore.store import Store
+
+
+@dataclass(frozen=True)
+class Location:
+    """A store that is not open yet.
+
+    Args:
+        url: of its database; None for the SQLite file in the user's data folder, which is made when it is first used.
+        schema: the PostgreSQL schema that has the tables.
+    """
+
+    url: str | None
+    schema: str | None
+
+    def open(self, *, create: bool = False) -> Store:
+        """Open the store; the caller closes it.
+
+        Args:
+            create: make the tables in a database without. Commands that only read do not: a typing error is no new store.
+        """
+        from imagestore.store import Store
+
+        return Store.open(self._url(), schema=self.schema, create_schema=create or self.url is None)
+
+    @contextmanager
+    def connect(self) -> Iterator[Connection]:
+        """A connection to the database, whatever its tables are; in no transaction yet."""
+        from imagestore.sql.engine import create_engine
+
+        engine = create_engine(self._url())
+        try:
+            with engine.connect() as connection:
+                yield connection
+        finally:
+            engine.dispose()
+
+    def is_missing(self) -> bool:
+        """Whether the database is a file that is not there; to connect would make it."""
+        from imagestore.sql.engine import is_missing_file, parse_url
+
+        return is_missing_file(parse_url(self._url()))
+
+    def _url(self) -> str:
+        return self.url or f"sqlite:///{_default_file()}"
+
+
+def _default_file() -> Path:
+    from platformdirs import user_data_path
+
+    return user_data_path("imagestore", appauthor=False, ensure_exists=True) / "images.db"
