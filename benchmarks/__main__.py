@@ -6,6 +6,7 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -13,8 +14,9 @@ from benchmarks.measure import Effort
 from benchmarks.report import to_json, to_text
 from benchmarks.run import ENGINES, Settings, run
 
-_FULL: Final = Effort(rounds=11, seconds=0.04)
-_QUICK: Final = Effort(rounds=5, seconds=0.01)
+QUICK: Final = Settings(ENGINES, (100, 2000), Effort(rounds=5, seconds=0.01), whole_rounds=3, copied=2000)
+FULL: Final = Settings(ENGINES, (1000, 10_000, 100_000), Effort(rounds=11, seconds=0.04), whole_rounds=3, copied=10_000)
+LARGE: Final = replace(FULL, sizes=(*FULL.sizes, 1_000_000))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -27,12 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--json", type=Path, default=Path("benchmarks.json"), metavar="FILE", help="default: %(default)s"
     )
     options = parser.parse_args(arguments)
-    engines = options.engine or ENGINES
-    if options.quick:
-        settings = Settings(engines, (100, 2000), _QUICK, whole_rounds=3, copied=2000)
-    else:
-        sizes = (1000, 10_000, 100_000, *((1_000_000,) if options.large else ()))
-        settings = Settings(engines, sizes, _FULL, whole_rounds=3, copied=10_000)
+    chosen = QUICK if options.quick else LARGE if options.large else FULL
+    settings = replace(chosen, engines=options.engine or ENGINES)
     started = time.monotonic()
     results = run(settings, lambda said: print(f"{time.monotonic() - started:6.1f} s  {said}", file=sys.stderr))
     print(to_text(results))

@@ -6,9 +6,9 @@ A ratio is that of two sides in one round, and then the median of all rounds: wh
 from __future__ import annotations
 
 import statistics
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from time import perf_counter_ns
 from typing import Any, Final
 
 _WARM_UP: Final = 6  # calls; from its fifth use on psycopg has a statement prepared
@@ -88,9 +88,9 @@ def _turn(side: Side, calls: int) -> list[float]:
     times = []
     for _ in range(calls):
         given = next(side.inputs)
-        started = time.perf_counter_ns()
+        started = perf_counter_ns()
         result = side.call(given)
-        times.append((time.perf_counter_ns() - started) / 1000)
+        times.append((perf_counter_ns() - started) / 1000)
         if side.after is not None:
             side.after(result)
     return times

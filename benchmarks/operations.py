@@ -14,6 +14,7 @@ from imagestore.store import Store
 
 BULK: Final = 1000
 _MANY: Final = 100
+_DOOMED: Final = 20  # made at once
 
 
 class Images:
@@ -36,7 +37,7 @@ class Images:
     def doomed(self) -> Iterator[ImageID]:
         """Images that nobody will miss, without parent and children."""
         while True:
-            yield from self.store.create_many(list(islice(self.new(), _MANY)))
+            yield from self.store.create_many(list(islice(self.new(), _DOOMED)))
 
 
 @dataclass(frozen=True)

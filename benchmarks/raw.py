@@ -1,12 +1,13 @@
 """The same work with the driver alone: what a program would write that has only sqlite3 or psycopg, and our tables.
 
 `Raw` has the methods of `imagestore.Store` and sends what it sends, on the driver connections that it has. It verifies what the store
-verifies, and makes nothing of the rows.
+verifies, parses (with `json.loads`) what the store parses, and makes nothing of the rows.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -37,6 +38,7 @@ class Driver:
         self.sql = statements(self._sqlite)
         self.read = _executor(reader)
         self.write = _executor(writer)
+        self.reader = reader
         self.writer = writer
 
     @classmethod
@@ -147,17 +149,20 @@ class Raw:
     # Writes
 
     def create(self, config: bytes) -> bytes:
+        json.loads(config)
         digest = hashlib.sha256(config).digest()
         self._driver.begin()
         if self._driver.write(self._driver.sql["insert blob"], (digest, config)).fetchone() is None:
             self._driver.write(self._driver.sql["hold shared"], (digest,)).fetchone()
         else:
             self._driver.write(self._driver.sql["insert image"], (digest,))
-            self._driver.write(self._driver.sql["link waiting"], (digest, _PARENT, _text(digest)))
+            self._driver.write(self._driver.sql["hold waiting"], (_PARENT, _text(digest))).fetchone()
         self._driver.writer.commit()
         return digest
 
     def create_many(self, configs: Sequence[bytes]) -> None:
+        for config in configs:
+            json.loads(config)
         self._driver.insert_many({hashlib.sha256(config).digest(): config for config in configs})
 
     def set_parent(self, image_id: str, parent: str) -> None:
@@ -221,17 +226,20 @@ class RawBackend:
         return data
 
     def get_metadata(self, digest: str, key: str) -> Any:
-        return self._driver.read(self._driver.sql["value"], (key.encode(), _raw(digest))).fetchone()[1]
+        return _verified(self._driver.read(self._driver.sql["value"], (key.encode(), _raw(digest))).fetchone())[2]
 
     def metadata_keys(self, digest: str) -> list[Row]:
         return self._driver.all("keys", _raw(digest))
 
     def set(self, data: bytes) -> None:
+        json.loads(data)
         self._driver.insert_many({hashlib.sha256(data).digest(): data})
 
     def set_metadata(self, digest: str, key: str, value: bytes) -> None:
+        raw = _raw(digest)
         self._driver.begin()
-        self._driver.put(_raw(digest), key.encode(), value)
+        _verified((raw, *self._driver.write(self._driver.sql["blob"], (raw,)).fetchone()))
+        self._driver.put(raw, key.encode(), value)
         self._driver.writer.commit()
 
     def delete_metadata(self, digest: str, key: str) -> None:

@@ -35,9 +35,10 @@ _TEXTS: Final = {
     "heads": f"{_ROWS} WHERE {_IS_HEAD} ORDER BY i.id",
     "blob": "SELECT data FROM imagestore_blobs WHERE digest = ?",
     "walk": "SELECT digest FROM imagestore_blobs WHERE digest > ? ORDER BY digest LIMIT 1000",
-    "value": "SELECT b.digest, m.value FROM imagestore_blobs b LEFT JOIN imagestore_metadata m ON m.digest = b.digest AND m.key = ? "
-    "WHERE b.digest = ?",
-    "keys": "SELECT key FROM imagestore_metadata WHERE digest = ? ORDER BY key",
+    "value": "SELECT b.digest, b.data, m.value FROM imagestore_blobs b "
+    "LEFT JOIN imagestore_metadata m ON m.digest = b.digest AND m.key = ? WHERE b.digest = ?",
+    "keys": "SELECT m.key FROM imagestore_blobs b LEFT JOIN imagestore_metadata m ON m.digest = b.digest WHERE b.digest = ? "
+    "ORDER BY m.key",
     "hold": "SELECT 1 FROM imagestore_images WHERE id = ?{for_update}",
     "hold shared": "SELECT 1 FROM imagestore_images WHERE id = ?{for_key_share}",
     "hold child": "SELECT id, parent, {sees_snapshot} FROM imagestore_images WHERE id = ?{for_update}",
@@ -47,7 +48,7 @@ _TEXTS: Final = {
     "insert blob": "INSERT INTO imagestore_blobs (digest, data) VALUES (?, ?) ON CONFLICT DO NOTHING RETURNING digest",
     "insert blobs": "INSERT INTO imagestore_blobs (digest, data) VALUES (?, ?) ON CONFLICT DO NOTHING",
     "insert image": "INSERT INTO imagestore_images (id) VALUES (?) ON CONFLICT DO NOTHING",
-    "link waiting": f"UPDATE imagestore_images SET parent = ? WHERE id IN (SELECT digest {_WAITING} = ?)",
+    "hold waiting": f"SELECT id FROM imagestore_images WHERE id IN (SELECT digest {_WAITING} = ?) ORDER BY id{{for_update}}",
     "waited for": f"SELECT DISTINCT value {_WAITING} {{ids}}",
     "set parent": "UPDATE imagestore_images SET parent = ? WHERE id = ?",
     "set last_updated": "UPDATE imagestore_images SET last_updated = ? WHERE id = ?",
