@@ -16,6 +16,7 @@ from imagestore.errors import (
     CorruptBlobError,
     IncompleteCopyError,
     InvalidBlobError,
+    InvalidDigestError,
     InvalidKeyError,
     MetadataNotFoundError,
 )
@@ -32,7 +33,8 @@ class StoreBackend(Protocol):
     """Blobs under their SHA-256 digest, and metadata keys beside each.
 
     A key is a ``str`` in which bytes that are no UTF-8 stand as lone surrogates ("surrogateescape"); a value is bytes.
-    A digest that is none raises `InvalidDigestError`, a key that could not be a file name `InvalidKeyError` (see `check_key`).
+    A digest that is none raises `InvalidDigestError` (see `check_digest`), a key that could not be a file name `InvalidKeyError` (see
+    `check_key`).
 
     Source: moby's ``image.StoreBackend``.
     """
@@ -177,6 +179,18 @@ def check_key(key: str) -> bytes:
     if len(name) > _LONGEST_KEY:
         raise InvalidKeyError(key, f"it has {len(name)} bytes, and may have {_LONGEST_KEY}")
     return name
+
+
+def check_digest(digest: str) -> Digest:
+    """The digest under which a blob may be stored. Pure.
+
+    Raises:
+        InvalidDigestError: it is none, or one of another algorithm than SHA-256.
+    """
+    checked = Digest(digest)
+    if not checked.startswith("sha256:"):
+        raise InvalidDigestError(digest, "blobs are stored under their sha256 digest")
+    return checked
 
 
 def check_blob(data: bytes) -> Digest:

@@ -100,8 +100,7 @@ class InvalidDigestError(InvalidError):
     def __init__(self, text: object, reason: str) -> None:
         self.text = text
         self.reason = reason
-        shown = repr(text) if len(repr(text)) <= 160 else repr(text)[:150] + "…"
-        super().__init__(f"invalid digest {shown}: {reason}")
+        super().__init__(f"invalid digest {_shown(text)}: {reason}")
 
 
 class InvalidImageError(InvalidError):
@@ -121,8 +120,7 @@ class InvalidKeyError(InvalidError):
     def __init__(self, key: object, reason: str) -> None:
         self.key = key
         self.reason = reason
-        shown = repr(key) if len(repr(key)) <= 160 else repr(key)[:150] + "…"
-        super().__init__(f"invalid metadata key {shown}: {reason}")
+        super().__init__(f"invalid metadata key {_shown(key)}: {reason}")
 
 
 class InvalidTimeError(InvalidError):
@@ -267,3 +265,9 @@ class SchemaLockedError(SchemaError):
             f"another process has been changing the imagestore tables of this database for more than {timeout:g} seconds: "
             "wait for it, or look in pg_locks for who holds the advisory lock"
         )
+
+
+def _shown(value: object) -> str:
+    """A value as a message quotes it: all of it, or the beginning of a long one."""
+    shown = repr(value)
+    return shown if len(shown) <= 160 else shown[:150] + "…"

@@ -169,11 +169,7 @@ def _standing(connection: Connection, schema: str | None) -> int:
 @contextmanager
 def _alone(connection: Connection, schema: str | None, timeout: float) -> Iterator[bool]:
     """Hold the lock of migrations; what comes out is whether the connection was in the caller's transaction."""
-    driver_connection: Any = connection.connection.dbapi_connection
-    if getattr(driver_connection, "autocommit", False) is True:
-        raise UnusableBindError(
-            "the connection is in autocommit: a migration is all or nothing, and needs transactions"
-        )
+    _refuse_autocommit(connection)
     joined = connection.in_transaction()
     if connection.dialect.name == "sqlite":
         if schema is not None:
@@ -322,9 +318,8 @@ def _search_path(connection: Connection, schema: str | None) -> Iterator[None]:
     if schema is None or not connection.in_transaction():
         yield
         return
-    quoted = (
-        '"' + schema.replace('"', '""') + '"'
-    )  # as a value: the dialect's own quoting doubles percent signs for statements
+    # It goes in as a value: the dialect's own quoting would double percent signs, as a statement needs them.
+    quoted = '"' + schema.replace('"', '""') + '"'
     with connection.begin_nested():
         before = connection.exec_driver_sql("SELECT current_setting('search_path')").scalar_one()
         connection.exec_driver_sql("SELECT set_config('search_path', %s, true)", (quoted,))

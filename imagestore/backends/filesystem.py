@@ -26,7 +26,7 @@ import threading
 from collections.abc import Iterator
 from typing import Final
 
-from imagestore.backend import check_blob, check_key
+from imagestore.backend import check_blob, check_digest, check_key
 from imagestore.digest import Digest
 from imagestore.errors import BlobNotFoundError, CorruptBlobError, MetadataNotFoundError
 
@@ -88,7 +88,7 @@ class FSBackend:
             BlobNotFoundError: there is none.
             CorruptBlobError: the file has other bytes, or is no regular file.
         """
-        blob = _checked(digest)
+        blob = check_digest(digest)
         try:
             data = _read(os.path.join(self._content, blob.hex))
         except FileNotFoundError:
@@ -114,7 +114,7 @@ class FSBackend:
         Raises:
             BlobNotFoundError: there is no such blob; metadata that was left under its digest is removed all the same.
         """
-        blob = _checked(digest)
+        blob = check_digest(digest)
         with self._lock, _set_aside(self._metadata, blob.hex):
             try:
                 _remove(os.path.join(self._content, blob.hex))
@@ -133,7 +133,7 @@ class FSBackend:
             BlobNotFoundError: there is no such blob.
             CorruptBlobError: the blob is damaged.
         """
-        blob, name = _checked(digest), _file_name(key)
+        blob, name = check_digest(digest), _file_name(key)
         with self._lock:
             self.get(blob)
             folder = os.path.join(self._metadata, blob.hex)
@@ -148,7 +148,7 @@ class FSBackend:
             MetadataNotFoundError: the blob has no such key.
             CorruptBlobError: the blob is damaged.
         """
-        blob, name = _checked(digest), _file_name(key)
+        blob, name = check_digest(digest), _file_name(key)
         self.get(blob)
         try:
             data = _read(os.path.join(self._metadata, blob.hex, name))
@@ -160,7 +160,7 @@ class FSBackend:
 
     def delete_metadata(self, digest: str, key: str) -> None:
         """Remove a key; a missing key or blob is no error, and the blob may be damaged."""
-        blob, name = _checked(digest), _file_name(key)
+        blob, name = check_digest(digest), _file_name(key)
         folder = os.path.join(self._metadata, blob.hex)
         with self._lock, contextlib.suppress(FileNotFoundError):
             _remove_all(os.path.join(folder, name))
@@ -173,7 +173,7 @@ class FSBackend:
             BlobNotFoundError: there is no such blob.
             CorruptBlobError: the blob is damaged.
         """
-        blob = _checked(digest)
+        blob = check_digest(digest)
         self.get(blob)
         try:
             with os.scandir(os.path.join(self._metadata, blob.hex)) as entries:
@@ -185,12 +185,6 @@ class FSBackend:
         except FileNotFoundError:
             return []
         return [name.decode("utf-8", "surrogateescape") for name in sorted(names)]
-
-
-def _checked(digest: str) -> Digest:
-    checked = Digest(digest)
-    checked.raw  # noqa: B018 - refuses what is no sha256 digest
-    return checked
 
 
 def _file_name(key: str) -> str:

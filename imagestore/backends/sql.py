@@ -11,7 +11,7 @@ from typing import Final, Self
 
 from sqlalchemy import URL, Connection, Engine
 
-from imagestore.backend import check_blob, check_key
+from imagestore.backend import check_blob, check_digest, check_key
 from imagestore.bind import Bind, EngineBind, bind_to
 from imagestore.digest import Digest, ImageID
 from imagestore.errors import InvalidImageError, MetadataNotFoundError
@@ -58,11 +58,11 @@ class SQLBackend:
 
     def get(self, digest: str) -> bytes:
         """The bytes of a blob, verified. One read by key."""
-        return self._bind.read(blobs.get, _sha256(digest))
+        return self._bind.read(blobs.get, check_digest(digest))
 
     def get_many(self, digests: Sequence[str]) -> dict[Digest, bytes]:
         """The verified bytes of those of the blobs that are there; one query for every ten thousand."""
-        return self._bind.read(blobs.get_many, [_sha256(digest) for digest in digests])
+        return self._bind.read(blobs.get_many, [check_digest(digest) for digest in digests])
 
     def set(self, data: bytes) -> Digest:
         """Store a blob and return its digest. One that is an image is an image of the store from then on."""
@@ -83,22 +83,22 @@ class SQLBackend:
         Raises:
             BlobNotFoundError: there is none.
         """
-        self._bind.write(images.delete_blob, _sha256(digest))
+        self._bind.write(images.delete_blob, check_digest(digest))
 
     def set_metadata(self, digest: str, key: str, data: bytes) -> None:
         """Store a value beside a blob, which is verified, in place of an earlier one. A few statements by key."""
-        self._bind.write(_put, _sha256(digest), check_key(key), bytes(data))
+        self._bind.write(_put, check_digest(digest), check_key(key), bytes(data))
 
     def get_metadata(self, digest: str, key: str) -> bytes:
         """The value under a key. One read by key, in which the blob is verified."""
-        value = self._bind.read(metadata.get, _sha256(digest), check_key(key))
+        value = self._bind.read(metadata.get, check_digest(digest), check_key(key))
         if value is None:
             raise MetadataNotFoundError(digest, key)
         return value
 
     def delete_metadata(self, digest: str, key: str) -> None:
         """Remove a key; a missing key or blob is no error."""
-        self._bind.write(metadata.remove, _sha256(digest), check_key(key))
+        self._bind.write(metadata.remove, check_digest(digest), check_key(key))
 
     def metadata_keys(self, digest: str) -> list[str]:
         """All keys of a blob, in the order of their bytes. One read by key.
@@ -106,11 +106,11 @@ class SQLBackend:
         Raises:
             BlobNotFoundError: there is no such blob.
         """
-        return [_key(name) for name in self._bind.read(metadata.keys, _sha256(digest))]
+        return [_key(name) for name in self._bind.read(metadata.keys, check_digest(digest))]
 
     def get_many_metadata(self, digests: Sequence[str]) -> dict[Digest, dict[str, bytes]]:
         """All metadata of those of the blobs that have any; one query for every ten thousand."""
-        found = self._bind.read(metadata.get_many, [_sha256(digest) for digest in digests])
+        found = self._bind.read(metadata.get_many, [check_digest(digest) for digest in digests])
         return {digest: {_key(name): value for name, value in values.items()} for digest, values in found.items()}
 
     def set_many_metadata(self, values: Sequence[tuple[str, str, bytes]]) -> None:
@@ -120,8 +120,17 @@ class SQLBackend:
             BlobNotFoundError: one of the blobs is missing; nothing is stored.
         """
         self._bind.write(
-            metadata.put_many, [(_sha256(digest), check_key(key), bytes(data)) for digest, key, data in values]
+            metadata.put_many, [(check_digest(digest), check_key(key), bytes(data)) for digest, key, data in values]
         )
+
+
+def is_image(data: bytes) -> bool:
+    """Whether a blob is an image, so that it has a row in the index. Pure."""
+    try:
+        Image.from_json(data)
+    except InvalidImageError:
+        return False
+    return True
 
 
 def _store(connection: Connection, configs: dict[ImageID, bytes], others: dict[Digest, bytes]) -> None:
@@ -134,18 +143,5 @@ def _put(connection: Connection, digest: Digest, key: bytes, value: bytes) -> No
     metadata.put(connection, digest, key, value)
 
 
-def is_image(data: bytes) -> bool:
-    """Whether a blob is an image, so that it has a row in the index. Pure."""
-    try:
-        Image.from_json(data)
-    except InvalidImageError:
-        return False
-    return True
-
-
 def _key(name: bytes) -> str:
     return name.decode("utf-8", "surrogateescape")
-
-
-def _sha256(digest: str) -> Digest:
-    return ImageID(digest).digest

@@ -41,6 +41,7 @@ class Read:
             cursor.execute(text.sql, parameters)
             return list(cursor.fetchall())
         except BaseException as error:  # noqa: BLE001  it is raised again as what SQLAlchemy makes of it
+            # Private, as nothing public also tells the listeners of handle_error and renews the pool of a lost server.
             connection._handle_dbapi_exception(error, text.sql, parameters, cursor, None)
         finally:
             if cursor is not None:

@@ -78,8 +78,8 @@ METADATA: Final = Read(
 )
 
 _INSERT: Final = insert(images).on_conflict_do_nothing()
-# Meets HOLD of a delete: what the insert of the blob has met is there until this transaction ends. Without it: create and then link,
-# in one transaction, is answered "no such image".
+# Meets `edges.hold` of a delete: what the insert of the blob has met is there until this transaction ends. Without it: create and then
+# link, in one transaction, is answered "no such image".
 _HOLD_SHARED: Final = _exists.with_for_update(read=True, key_share=True)
 _HOLD_MANY: Final = _EXISTING.order_by(images.c.id).with_for_update(read=True, key_share=True)
 

@@ -165,10 +165,9 @@ def indexed_time(value: bytes | None) -> str | None:
     if value is None:
         return None
     try:
-        text: str = GoTime.parse(value.decode()).utc_text
+        return GoTime.parse(value.decode()).utc_text
     except (InvalidTimeError, UnicodeDecodeError):
         return None
-    return text
 
 
 def _upsert(connection: Connection, digest: Digest, key: bytes, value: bytes) -> None:

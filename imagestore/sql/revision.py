@@ -84,10 +84,8 @@ def reading(connection: Connection) -> Iterator[None]:
 
 
 def _stands_at_head(connection: Connection, schema: str | None) -> bool:
-    if connection.in_transaction():
-        return (
-            False  # a table that is missing would cost the caller its transaction on PostgreSQL: the catalog is asked
-        )
+    if connection.in_transaction():  # which a missing table would end on PostgreSQL: there the catalog is asked first
+        return False
     try:
         with reading(connection):
             return _select(connection, schema) == [HEAD]
