@@ -9,7 +9,7 @@
 Only the fixtures import pytest.
 """
 
-from imagestore.testing.backend import StoreBackendContract
+from imagestore.testing.backend import ListsMetadataKeysContract, StoreBackendContract, WorksInBulkContract
 from imagestore.testing.layer_stores import LayerStoresContract
 from imagestore.testing.layers import RecordingLayerStore
 from imagestore.testing.makers import make_config, make_diff_id, make_digest, make_image, make_random_config
@@ -19,10 +19,12 @@ from imagestore.testing.transactions import TransactionsContract
 
 __all__ = [
     "LayerStoresContract",
+    "ListsMetadataKeysContract",
     "RecordingLayerStore",
     "StoreBackendContract",
     "StoreContract",
     "TransactionsContract",
+    "WorksInBulkContract",
     "make_config",
     "make_diff_id",
     "make_digest",

@@ -7,16 +7,18 @@
         def damage(self, backend, digest, data):
             ...
 
-Nothing here imports pytest: the methods assert, and any runner that calls the ``test_`` methods of a class will do.
+`ListsMetadataKeysContract` and `WorksInBulkContract` are for those that offer more than the port. Nothing here imports pytest: the
+methods assert, and any runner that calls the ``test_`` methods of a class will do.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable
 from typing import Final
 
-from imagestore.backend import StoreBackend, copy
+from imagestore.backend import Copied, ListsMetadataKeys, StoreBackend, WorksInBulk, copy
 from imagestore.digest import Digest
 from imagestore.errors import (
     BlobNotFoundError,
@@ -28,6 +30,7 @@ from imagestore.errors import (
 )
 from imagestore.testing.makers import make_config, make_digest
 from imagestore.testing.refusal import refusal
+from imagestore.testing.subject import BackendSubject
 
 MALFORMED_DIGESTS: Final = (
     "",
@@ -77,19 +80,11 @@ BYTES: Final = (b"\0", b"a\0b", bytes(range(256)), b"\xff\xfe", "smörgås\u2028
 """Data and values that something on the way to a disk or a database may fail to keep."""
 
 
-class StoreBackendContract:
+class StoreBackendContract(BackendSubject):
     """What every `StoreBackend` does. Subclasses give `make_backend` and `damage`.
 
     Source: moby's ``image/fs.go`` and its tests.
     """
-
-    def make_backend(self) -> StoreBackend:
-        """A new, empty backend; each call another one."""
-        raise NotImplementedError
-
-    def damage(self, backend: StoreBackend, digest: Digest, data: bytes) -> None:
-        """Put other bytes in the place of a blob's, as a failing disk would."""
-        raise NotImplementedError
 
     # Blobs
 
@@ -295,19 +290,6 @@ class StoreBackendContract:
         assert [backend.get_metadata(digest, key) for key in KEYS] == [b"again"] * len(KEYS)
         assert backend.get(digest) == b"foobar"
 
-    def test_a_backend_that_can_list_keys_lists_all(self) -> None:
-        backend = self.make_backend()
-        keys = getattr(backend, "metadata_keys", None)
-        if keys is None:
-            return
-        digest, other = backend.set(b"foobar"), backend.set(b"other")
-        assert keys(digest) == []
-        for key in KEYS:
-            backend.set_metadata(digest, key, b"value")
-        assert sorted(keys(digest)) == sorted(KEYS)
-        assert keys(other) == []
-        refusal(InvalidDigestError, keys, "sha256:abc")
-
     # Damage
 
     def test_damaged_bytes_are_never_given_out(self) -> None:
@@ -354,6 +336,91 @@ class StoreBackendContract:
             assert target.get_metadata(blobs[1], "parent") == b"garbage"
             assert target.get_metadata(blobs[1], "lastUpdated") == b"2020-10-01T12:30:00.123456789Z"
             refusal(MetadataNotFoundError, target.get_metadata, blobs[2], "parent")
+
+
+class ListsMetadataKeysContract(BackendSubject):
+    """What a backend does that is also an `imagestore.backend.ListsMetadataKeys`."""
+
+    def test_all_keys_are_listed_in_the_order_of_their_bytes(self) -> None:
+        backend = self.make_backend()
+        assert isinstance(backend, ListsMetadataKeys)
+        digest, other = backend.set(b"foobar"), backend.set(b"other")
+        assert backend.metadata_keys(digest) == []
+        for key in KEYS:
+            backend.set_metadata(digest, key, b"value")
+        assert backend.metadata_keys(digest) == sorted(KEYS, key=os.fsencode)
+        assert backend.metadata_keys(other) == []
+        backend.delete_metadata(digest, KEYS[0])
+        assert backend.metadata_keys(digest) == sorted(KEYS[1:], key=os.fsencode)
+
+    def test_keys_are_listed_of_a_blob_that_is_there(self) -> None:
+        backend = self.make_backend()
+        assert isinstance(backend, ListsMetadataKeys)
+        refusal(BlobNotFoundError, backend.metadata_keys, make_digest())
+        for text in MALFORMED_DIGESTS:
+            refusal(InvalidDigestError, backend.metadata_keys, text)
+
+    def test_a_copy_takes_all_keys(self) -> None:
+        source, target = self.make_backend(), self.make_backend()
+        digest = source.set(b"foobar")
+        for key in KEYS:
+            source.set_metadata(digest, key, key.encode("utf-8", "surrogateescape"))
+        assert copy(source, target) == Copied(blobs=1, metadata=len(KEYS))
+        assert [target.get_metadata(digest, key) for key in KEYS] == [source.get_metadata(digest, key) for key in KEYS]
+        assert copy(source, target) == Copied(blobs=0, metadata=0)
+
+
+class WorksInBulkContract(BackendSubject):
+    """What a backend does that is also an `imagestore.backend.WorksInBulk`."""
+
+    def test_many_blobs_are_set_and_got(self) -> None:
+        backend = self.make_backend()
+        assert isinstance(backend, WorksInBulk)
+        there = backend.set(b"there")
+        many = [*BYTES, b"there", BYTES[0], make_config()]
+        digests = backend.set_many(many)
+        assert digests == [Digest.from_bytes(data) for data in many]
+        assert list(backend.walk()) == sorted(set(digests))
+        assert backend.get_many([*digests, make_digest()]) == dict(zip(digests, many, strict=True))
+        assert backend.get_many([there]) == {there: b"there"}
+        assert backend.set_many([]) == []
+        assert backend.get_many([]) == {}
+
+    def test_many_blobs_are_set_or_none(self) -> None:
+        backend = self.make_backend()
+        assert isinstance(backend, WorksInBulk)
+        refusal(InvalidError, backend.set_many, [b"foobar", b"", b"other"])
+        assert list(backend.walk()) == []
+
+    def test_many_values_are_set_and_got(self) -> None:
+        backend = self.make_backend()
+        assert isinstance(backend, WorksInBulk)
+        digest, other, bare = (backend.set(data) for data in BYTES[:3])
+        backend.set_metadata(digest, "key", b"first")
+        backend.set_many_metadata([(digest, key, key.encode("utf-8", "surrogateescape")) for key in KEYS])
+        backend.set_many_metadata([(digest, "key", b"second"), (other, "key", b""), (other, "parent", b"garbage")])
+        backend.set_many_metadata([])
+        assert backend.get_many_metadata([digest, other, bare, make_digest()]) == {
+            digest: {"key": b"second", **{key: key.encode("utf-8", "surrogateescape") for key in KEYS}},
+            other: {"key": b"", "parent": b"garbage"},
+        }
+
+    def test_many_values_are_set_or_none(self) -> None:
+        backend = self.make_backend()
+        assert isinstance(backend, WorksInBulk)
+        digest = backend.set(b"foobar")
+        first = (digest, "key", b"value")
+        refusal(BlobNotFoundError, backend.set_many_metadata, [first, (make_digest(), "key", b"value")])
+        refusal(InvalidKeyError, backend.set_many_metadata, [first, (digest, "..", b"value")])
+        refusal(InvalidDigestError, backend.set_many_metadata, [first, ("sha256:abc", "key", b"value")])
+        refusal(MetadataNotFoundError, backend.get_metadata, digest, "key")
+
+    def test_many_blobs_are_verified(self) -> None:
+        backend = self.make_backend()
+        assert isinstance(backend, WorksInBulk)
+        digest, other = backend.set_many([b"foobar", b"other"])
+        self.damage(backend, digest, b"foobaz")
+        assert refusal(CorruptBlobError, backend.get_many, [other, digest]).digest == digest
 
 
 def _calls_with_digest(backend: StoreBackend, text: str) -> list[Callable[[], object]]:

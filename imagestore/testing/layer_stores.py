@@ -38,7 +38,7 @@ class LayerStoresContract(StoreSubject):
         assert layers.held == {make_diff_id(0): 2}
         assert store.delete(one) == []
         assert layers.held == {make_diff_id(0): 1}
-        assert [freed.chain_id for freed in store.delete(other)] == [make_diff_id(0)]
+        assert [freed.chain_id for freed in store.delete(other)] == [ChainID(make_diff_id(0))]
 
     def test_an_image_without_layers_asks_no_layer_store(self) -> None:
         layers = RecordingLayerStore()

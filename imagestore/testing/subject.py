@@ -1,4 +1,4 @@
-"""What a subclass of a store's contract provides: stores to be held against it."""
+"""What a subclass of a contract provides: the backends or the stores that are held against it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,18 @@ from imagestore.backend import StoreBackend
 from imagestore.digest import Digest
 from imagestore.layer import LayerGetReleaser
 from imagestore.store import Store
+
+
+class BackendSubject:
+    """The backends under test."""
+
+    def make_backend(self) -> StoreBackend:
+        """A new, empty backend; each call another one."""
+        raise NotImplementedError
+
+    def damage(self, backend: StoreBackend, digest: Digest, data: bytes) -> None:
+        """Put other bytes in the place of a blob's, as a failing disk would."""
+        raise NotImplementedError
 
 
 class StoreSubject:

@@ -9,24 +9,24 @@ from imagestore.backends.filesystem import FSBackend
 from imagestore.backends.sql import SQLBackend
 from imagestore.sql.engine import configure
 from imagestore.store import Store
-from imagestore.testing.backend import StoreBackendContract
+from imagestore.testing.backend import ListsMetadataKeysContract, StoreBackendContract, WorksInBulkContract
 from tests.contract.databases import connecting, damage_file, damage_row
 
 
-class TestFSBackend(StoreBackendContract):
+class TestFSBackend(StoreBackendContract, ListsMetadataKeysContract):
     @pytest.fixture(autouse=True)
-    def folder(self, tmp_path):
-        self.folder = tmp_path
+    def folders(self, tmp_path):
+        self.tmp_path = tmp_path
 
     def make_backend(self):
-        self.root = self.folder / str(len(list(self.folder.iterdir())))
+        self.root = self.tmp_path / str(len(list(self.tmp_path.iterdir())))
         return FSBackend(self.root)
 
     def damage(self, backend, digest, data):
         damage_file(self.root, digest, data)
 
 
-class TestSQLBackend(StoreBackendContract):
+class TestSQLBackend(StoreBackendContract, ListsMetadataKeysContract, WorksInBulkContract):
     @pytest.fixture(autouse=True)
     def databases(self, new_database, closing):
         self.new_database = new_database

@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 import stat
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 from imagestore.backends.filesystem import FSBackend
 from imagestore.backends.sql import SQLBackend
@@ -99,7 +100,7 @@ class OnFiles:
     """A Store that is restored over Docker's directory."""
 
     name = "files"
-    rules_out = frozenset()
+    rules_out: frozenset[str] = frozenset()
 
     def __init__(self, root):
         self.root = root
@@ -113,7 +114,8 @@ def runs_on(scenario, setting):
     return not setting.rules_out.intersection(op["op"] for op in scenario["ops"])
 
 
-class Disagreement(NamedTuple):
+@dataclass(frozen=True)
+class Disagreement:
     """An operation that was answered in another way."""
 
     index: int
@@ -130,7 +132,7 @@ class Run:
         self._setting = setting
         self._behaviours = scenario["layers"]
         self._calls = []
-        self._store = None
+        self._store: Any = None
         self._closing = ExitStack()
 
     def disagreements(self, expected):

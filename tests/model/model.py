@@ -73,6 +73,10 @@ class Model:
             found += generation
         return found
 
+    def kept_from_closing_a_cycle(self):
+        images = self.images()
+        return [one for one in images if one not in self.edges and self.get_parent(one) in images]
+
     def search(self, term):
         algorithm, colon, digits = term.rpartition(":")
         if (algorithm, colon) in (("", ""), ("sha256", ":")) and (digits or not colon):

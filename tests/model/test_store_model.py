@@ -21,7 +21,9 @@ from imagestore.digest import ImageID
 from imagestore.errors import ImageStoreError
 from imagestore.gojson import GoTime
 from imagestore.sql.schema import blobs
+from imagestore.store import Store
 from imagestore.testing.makers import make_config, make_digest
+from imagestore.verify import FindingKind, verify
 from tests.model.model import Model
 
 SETTINGS = settings(max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck))
@@ -29,7 +31,7 @@ SETTINGS = settings(max_examples=60, stateful_step_count=40, deadline=None, supp
 
 def _configs():
     """Seven images, of which three have IDs that begin with the same two digits."""
-    by_beginning = {}
+    by_beginning: dict[str, list[bytes]] = {}
     for number in range(10_000):
         config = make_config(number)
         alike = by_beginning.setdefault(ImageID.from_bytes(config).hex[:2], [])
@@ -62,24 +64,28 @@ pages = st.tuples(st.one_of(st.none(), digests), st.integers(1, 8))
 
 
 class StoreMachine(RuleBasedStateMachine):
-    """The calls go to ``store``, which is the outer one, or one that has joined a transaction; ``committed`` is what others see."""
+    """The calls go to ``store``: the outer one, or one that has joined a transaction. Others see what is ``committed``."""
 
-    def __init__(self, outer):
+    outer: Store
+
+    def __init__(self):
         super().__init__()
-        with outer.engine.begin() as connection:
+        with self.outer.engine.begin() as connection:
             connection.execute(delete(blobs))
-        self.outer = outer
-        self.store = outer
+        self.store = self.outer
         self.model = self.committed = Model()
         self.transaction = ExitStack()
-        self.snapshot = None
-        self.seen = None
+        self.snapshot: Store | None = None
+        self.seen = Model()
         self.reading = ExitStack()
 
     def teardown(self):
-        self.reading.close()
-        if self.joined():
-            self.roll_back()
+        try:
+            self.nothing_is_damaged()
+        finally:
+            self.reading.close()
+            if self.joined():
+                self.roll_back()
 
     def agree(self, call, expected):
         """Both answer the same, or raise the same."""
@@ -155,10 +161,17 @@ class StoreMachine(RuleBasedStateMachine):
             lambda: self.store.backend.set_metadata(digest, *entry), lambda: self.model.set_metadata(digest, *entry)
         )
 
-    @rule(chain=st.lists(st.sampled_from(IMAGE_IDS), min_size=1, max_size=4, unique=True))
-    def set_a_circle_of_parents(self, chain):
-        for parent, image_id in zip(chain, [*chain[1:], chain[0]], strict=True):
-            self.set_metadata(image_id, ("parent", parent.encode()))
+    @rule(chain=st.lists(st.sampled_from(IMAGE_IDS), min_size=1, max_size=4, unique=True), at_once=st.booleans())
+    def set_a_circle_of_parents(self, chain, at_once):
+        circle = list(zip(chain, [*chain[1:], chain[0]], strict=True))
+        if at_once and set(chain).issubset(self.model.blobs):
+            values = [(image_id, "parent", parent.encode()) for parent, image_id in circle]
+            self.store.backend.set_many_metadata(values)
+            for value in values:
+                self.model.set_metadata(*value)
+        else:
+            for parent, image_id in circle:
+                self.set_metadata(image_id, ("parent", parent.encode()))
 
     @precondition(lambda self: 0 < len(self.model.images()) < len(IMAGE_IDS))
     @rule(data=st.data())
@@ -262,6 +275,12 @@ class StoreMachine(RuleBasedStateMachine):
         with self.store.reading() as snapshot:
             _hold_against(snapshot, self.model)
 
+    @rule()
+    def nothing_is_damaged(self):
+        assert {(finding.kind, finding.subject) for finding in verify(self.store)} == {
+            (FindingKind.PARENT_CYCLE, image_id) for image_id in self.model.kept_from_closing_a_cycle()
+        }
+
     @precondition(joined)
     @invariant()
     def others_see_what_is_committed(self):
@@ -299,4 +318,7 @@ def _text(time):
 
 
 def test_a_store_is_the_model(store):
-    run_state_machine_as_test(lambda: StoreMachine(store), settings=SETTINGS)
+    class OnThisStore(StoreMachine):
+        outer = store
+
+    run_state_machine_as_test(OnThisStore, settings=SETTINGS)
