@@ -146,9 +146,9 @@ class Image:
 
     Attributes:
         raw_json: the bytes; empty for a new child, as long as nothing has stored it (moby's ``RawJSON``).
-        image_id: the digest of the bytes; empty for a new child (moby's ``ID`` and ``ImageID``).
+        image_id: the digest of the bytes; empty for a new child (moby's ``ImageID``).
         parent: the ID of the image that this one was made from: for an image of a store what the store says, whatever it is.
-        id: the ID that the configuration itself states, as images before 1.10 do.
+        v1_id: the ID that the configuration itself states, as images before 1.10 do (moby's ``V1Image.ID``).
         created: when it was made.
         container: the ID of the container that it was committed from.
         container_config: what that container was made from.
@@ -163,7 +163,7 @@ class Image:
     raw_json: bytes
     image_id: ImageID
     parent: ImageID | None
-    id = _Parsed[str]()
+    v1_id = _Parsed[str]()
     comment = _Parsed[str]()
     created = _Parsed[GoTime]()
     container = _Parsed[str]()
@@ -221,6 +221,11 @@ class Image:
         fields["image_id"] = image_id
         fields["parent"] = parent
         return image
+
+    @property
+    def id(self) -> ImageID:
+        """The same as `image_id` (moby's ``ID``)."""
+        return self.image_id
 
     @property
     def run_config(self) -> Config | None:
@@ -383,7 +388,6 @@ def _stated_rootfs(type: str = "", diff_ids: tuple[DiffID, ...] = ()) -> RootFS:
 
 
 _V1_FIELDS: Final = (
-    Field("id", "id", TEXT, omitempty=True),
     Field("parent", "parent", TEXT, omitempty=True),
     Field("comment", "comment", TEXT, omitempty=True),
     Field("created", "created", TIME),
@@ -398,7 +402,7 @@ _V1_FIELDS: Final = (
     Field("size", "Size", INT, omitempty=True),
 )
 
-V1_IMAGE: Final = Struct(V1Image, *_V1_FIELDS)
+V1_IMAGE: Final = Struct(V1Image, Field("id", "id", TEXT, omitempty=True), *_V1_FIELDS)
 
 ROOT_FS: Final = Struct(
     _stated_rootfs, Field("type", "type", TEXT), Field("diff_ids", "diff_ids", Slice(Text(DiffID)), omitempty=True)
@@ -415,6 +419,7 @@ HISTORY: Final = Struct(
 
 IMAGE: Final = Struct(
     Image,
+    Field("v1_id", "id", TEXT, omitempty=True),
     *_V1_FIELDS,
     Field("rootfs", "rootfs", Pointer(ROOT_FS), omitempty=True),
     Field("history", "history", Slice(HISTORY), omitempty=True),

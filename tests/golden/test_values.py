@@ -99,7 +99,7 @@ def fields_of(image):
         "os_features": list(image.os_features),
         "parent": image.parent or "",
         "rootfs_type": image.rootfs.type,
-        "v1_id": image.id,
+        "v1_id": image.v1_id,
         "v1_parent": "",  # `Image.parent` is the only one here
     }
 

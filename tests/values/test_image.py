@@ -29,7 +29,7 @@ def test_an_image_from_json_keeps_its_bytes_and_states_its_parent(data):
     assert image.raw_json is data
     assert image.image_id == "sha256:" + hashlib.sha256(data).hexdigest()
     assert type(image.image_id) is type(image.parent) is ImageID
-    assert (image.parent, image.id, image.architecture, str(image.created)) == (
+    assert (image.parent, image.v1_id, image.architecture, str(image.created)) == (
         "p",
         "",
         "arm64",
@@ -211,7 +211,7 @@ def test_a_new_child():
         ),
         "windows",
     )
-    assert (child.raw_json, child.image_id, child.parent, child.id, child.comment, child.size) == (
+    assert (child.raw_json, child.image_id, child.parent, child.v1_id, child.comment, child.size) == (
         b"",
         "",
         None,
