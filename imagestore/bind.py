@@ -16,7 +16,7 @@ from sqlalchemy import URL, Connection, Engine, NestedTransaction
 from sqlalchemy.exc import DBAPIError
 
 from imagestore.errors import ReadOnlyError, SchemaMissingError, UnusableBindError
-from imagestore.sql.driver_errors import add_remedy, is_transient
+from imagestore.sql.driver_errors import add_remedy, is_transient, remedies
 from imagestore.sql.engine import (
     BEGIN,
     TIMEOUT,
@@ -139,7 +139,7 @@ class EngineBind:
                 raise
             from imagestore import migrate  # loads Alembic, which a database that has its tables does without
 
-            with self.engine.connect() as connection:
+            with remedies(), self.engine.connect() as connection:
                 migrate.create(connection, schema=self._schema)
 
     def read(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -168,13 +168,13 @@ class EngineBind:
     @contextmanager
     def begin(self) -> Iterator[Bind]:
         """A transaction around the block. It is not retried: what the block did beside is not ours to repeat."""
-        with self._transaction() as connection:
+        with remedies(), self._transaction() as connection:
             yield ConnectionBind(connection)
 
     @contextmanager
     def reading(self) -> Iterator[Bind]:
         """A snapshot on a connection of the readers: one deferred BEGIN, REPEATABLE READ READ ONLY on PostgreSQL."""
-        with self._reader.connect() as connection:
+        with remedies(), self._reader.connect() as connection:
             if not self._owned:
                 connection.begin()
             begin_snapshot(connection)
@@ -248,7 +248,7 @@ class ConnectionBind(_HeldBind):
     def write(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a function in a savepoint: an error undoes what it wrote, and leaves the caller's transaction as it was."""
         self._require_transaction()
-        try:
+        with remedies():
             savepoint = self._connection.begin_nested()
             try:
                 with self._translated():
@@ -257,9 +257,6 @@ class ConnectionBind(_HeldBind):
                 self._roll_back(savepoint, error)
                 raise
             savepoint.commit()
-        except DBAPIError as error:
-            add_remedy(error)
-            raise
         return result
 
     def begin(self) -> AbstractContextManager[Bind]:

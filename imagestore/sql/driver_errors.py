@@ -5,6 +5,8 @@ The errors stay what the driver and SQLAlchemy make of them; where a remedy is k
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from sqlalchemy.exc import DBAPIError, IntegrityError
@@ -65,6 +67,16 @@ def add_remedy(error: DBAPIError) -> None:
     remedy = _remedy(error)
     if remedy and remedy not in getattr(error, "__notes__", ()):
         error.add_note(remedy)
+
+
+@contextmanager
+def remedies() -> Iterator[None]:
+    """`add_remedy` to a driver's error that leaves the block."""
+    try:
+        yield
+    except DBAPIError as error:
+        add_remedy(error)
+        raise
 
 
 def _remedy(error: DBAPIError) -> str | None:
