@@ -16,7 +16,7 @@ from imagestore.cli.program import IMAGE
 @click.command()
 @click.argument("files", metavar="FILE...", nargs=-1, required=True)
 @click.pass_obj
-def create(location: Location, files: tuple[str, ...]) -> int | None:
+def create(location: Location, files: tuple[str, ...]) -> None:
     """Store image configurations, and print their IDs.
 
     A FILE is an image's configuration in JSON, which is stored byte for byte; "-" is standard input. All of them are stored, or none.
@@ -28,16 +28,16 @@ def create(location: Location, files: tuple[str, ...]) -> int | None:
     """
     from imagestore.errors import InvalidImageError
 
+    configs = [(file, _read(file)) for file in files]  # before a transaction begins, which others would wait for
     created = []
     with location.open(create=True) as store, store.begin() as joined:
-        for file in files:
+        for file, config in configs:
             try:
-                created.append(joined.create(_read(file)))
+                created.append(joined.create(config))
             except InvalidImageError as error:
                 error.add_note(f"that is in {'standard input' if file == '-' else file}; nothing has been stored")
                 raise
     write_lines(created)
-    return None
 
 
 @click.command()

@@ -73,12 +73,18 @@ def _text(error: Exception) -> str | None:
         return (
             f"{os.fsdecode(name)}: {error.strerror}" if isinstance(name, str | bytes) else error.strerror or str(error)
         )
-    if isinstance(error, ModuleNotFoundError) and error.name in {"platformdirs", "rich"}:
-        return f"this needs the package {error.name!r}, which is not installed: pip install 'imagestore[cli]'"
+    if isinstance(error, ModuleNotFoundError) and (package := str(error.name).partition(".")[0]) in {
+        "platformdirs",
+        "rich",
+    }:
+        return f"this needs the package {package!r}, which is not installed: pip install 'imagestore[cli]'"
     if "sqlalchemy.exc" in sys.modules:
         from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+        from imagestore.sql.driver_errors import add_remedy
+
         if isinstance(error, DBAPIError):
+            add_remedy(error)
             return str(error.orig).strip() or type(error.orig).__name__  # without the statement and its values
         if isinstance(error, SQLAlchemyError):
             return str(error)

@@ -40,6 +40,7 @@ _REMEDIES: Final = {
 _UNREACHABLE: Final = (
     "the server cannot be reached, or the connection was lost; check that it runs and that the URL names it"
 )
+_REFUSED: Final = "the server does not let this URL in; check its database, user and password"
 
 
 def is_transient(error: DBAPIError) -> bool:
@@ -88,7 +89,7 @@ def _remedy(error: DBAPIError) -> str | None:
     if sqlstate:
         return _REMEDIES.get(sqlstate)
     if type(error.orig).__module__.startswith("psycopg") and type(error.orig).__name__ == "OperationalError":
-        return _UNREACHABLE
+        return _REFUSED if "FATAL:" in str(error.orig) else _UNREACHABLE
     return None
 
 

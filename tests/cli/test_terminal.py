@@ -1,0 +1,101 @@
+"""On a terminal: tables and a progress bar; and never what an image says to the terminal."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from imagestore.testing.makers import make_config
+
+TAR = Path(__file__).parents[2] / "examples/docker-root.tar"
+HOSTILE = "\x1b[31mred\x1b]0;title\x07\r\x08\x9b31m\x7f\u202edesrever\u2028next\nline\t[bold]end"
+SHOWN = "\\x1b[31mred\\x1b]0;title\\x07\\r\\x08\\x9b31m\\x7f\\u202edesrever\\u2028next\\nline"
+
+
+@pytest.fixture
+def image_id(store):
+    step = {"created_by": HOSTILE, "comment": HOSTILE, "empty_layer": True}
+    return store.create(make_config(HOSTILE, author=HOSTILE, history=[step]))
+
+
+def on_terminal(*arguments, stream, columns=200):
+    """Run the command with one of its streams on a terminal; all that it wrote there, and what it wrote to the other."""
+    ours, theirs = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": str(columns)}
+    environment.pop("NO_COLOR", None)
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, stream: theirs}
+    process = subprocess.Popen([sys.executable, "-m", "imagestore", *map(str, arguments)], env=environment, **streams)
+    os.close(theirs)
+    written = b""
+    try:
+        while more := os.read(ours, 65536):
+            written += more
+    except OSError:  # EIO: the other end is closed
+        pass
+    os.close(ours)
+    out, err = process.communicate()
+    assert process.returncode == 0, err
+    return written.decode(), (out or err or b"").decode()
+
+
+def is_harmless(text):
+    return all(character.isprintable() or character == "\n" for character in text)
+
+
+@pytest.mark.parametrize("command", ["history", "inspect"])
+@pytest.mark.parametrize("more", [[], ["--no-trunc"], ["--format", "json"]])
+def test_text_of_an_image_is_shown_and_not_obeyed(cli, image_id, command, more):
+    if command == "inspect" and more:
+        more = [image_id]
+    code, out, err = cli(command, *more, image_id)
+    assert (code, err) == (0, "")
+    assert is_harmless(out)
+    assert "red" in out
+
+
+def test_a_table_has_escapes(cli, image_id):
+    assert SHOWN in cli("history", "--no-trunc", image_id).out
+
+
+def test_json_has_the_very_text(cli, image_id):
+    assert json.loads(cli("inspect", image_id).out)[0]["Comment"] == HOSTILE
+    assert json.loads(cli("history", "--format", "json", "--no-trunc", image_id).out)["Comment"] == HOSTILE
+
+
+def test_a_table_on_a_terminal(sqlite_store):
+    step = {"created_by": HOSTILE, "comment": HOSTILE, "empty_layer": True}
+    image_id = sqlite_store.create(make_config("hostile", history=[step]))
+    written, _ = on_terminal("--store", sqlite_store.engine.url, "history", "--no-trunc", image_id, stream="stdout")
+    assert "\x1b[1mIMAGE" in written, "headings are bold"
+    assert image_id in written
+    assert "[bold]end" in written, "an image's text is no markup"
+    plain = written.replace("\x1b[1m", "").replace("\x1b[0m", "").replace("\r\n", "\n")
+    assert is_harmless(plain)
+
+
+def test_a_narrow_terminal_folds_texts_and_no_ids(sqlite_store):
+    steps = [{"created_by": 20 * "word ", "empty_layer": True}]
+    image_id = sqlite_store.create(make_config(history=steps))
+    command = "--store", sqlite_store.engine.url, "history", "--no-trunc", image_id
+    written, _ = on_terminal(*command, stream="stdout", columns=100)
+    assert image_id in written
+    assert written.count("word") == 20
+    lines = re.sub("\x1b\\[[0-9;]*m", "", written).splitlines()
+    assert max(len(line.rstrip()) for line in lines) <= 100
+
+
+def test_a_progress_bar(sqlite_store, tmp_path):
+    written, out = on_terminal("--store", sqlite_store.engine.url, "import-docker", TAR, stream="stderr")
+    assert "Importing blobs" in written or "Importing metadata" in written
+    assert "10/10" in written
+    assert out == ""
+    written, out = on_terminal("--store", sqlite_store.engine.url, "export-docker", tmp_path / "vfs", stream="stderr")
+    assert "Exporting" in written
+    assert out == ""
