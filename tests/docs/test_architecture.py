@@ -1,0 +1,87 @@
+"""docs/architecture.md: its modules and functions are there, and its statements are those that PostgreSQL is sent, in this order."""
+
+from __future__ import annotations
+
+import re
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+from sqlalchemy import event
+
+from imagestore.testing.makers import make_config, make_image
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "architecture.md").read_text()
+CODE = re.compile(r"`([^`\n]+)`")
+
+
+def rows(section):
+    """The steps of a table: its cells, by the heading above it."""
+    text = PAGE.split(f"## {section}\n")[1].split("\n## ")[0]
+    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in text.splitlines() if line[:2] == "| "][
+        1:
+    ]
+
+
+def test_files_that_are_named_are_there():
+    files = [name for name in CODE.findall(PAGE) if name.endswith(".py")]
+    assert files
+    assert [name for name in files if not (ROOT / name).exists() and not (ROOT / "imagestore" / name).exists()] == []
+
+
+@pytest.mark.parametrize(
+    "name", sorted({name for section in ("create", "delete") for row in rows(section) for name in CODE.findall(row[1])})
+)
+def test_where_it_happens(name):
+    module, *path = name.split(".")
+    found = import_module(f"imagestore.{module.replace('/', '.')}")
+    for part in path:
+        found = getattr(found, part)
+    assert callable(found)
+
+
+def statements(section):
+    """Its statements, each as a pattern; "…" is anything."""
+    for row in rows(section):
+        for code in CODE.findall(row[2]):
+            if code.split()[0] in {"SELECT", "INSERT", "UPDATE", "DELETE"}:
+                yield ".*".join(map(re.escape, code.split(" … ")))
+
+
+@pytest.fixture
+def sent(postgres_store):
+    """What the server is sent, statement by statement, from now on."""
+    texts = []
+
+    @event.listens_for(postgres_store.engine, "before_cursor_execute")
+    def note(connection, cursor, statement, parameters, context, executemany):
+        texts.append(" ".join(statement.split()))
+
+    yield texts
+    event.remove(postgres_store.engine, "before_cursor_execute", note)
+
+
+def assert_sent(sent, patterns):
+    assert [text for pattern, text in zip(patterns, sent, strict=True) if not re.match(pattern, text)] == []
+
+
+def test_create(postgres_store, sent):
+    parent, child = make_image("parent"), postgres_store.create(make_config("child"))
+    postgres_store.backend.set_metadata(child, "parent", parent.image_id.encode())
+    blob, there, *new = statements("create")
+    sent.clear()
+    postgres_store.create(parent.raw_json)
+    assert_sent(sent, [blob, *new])
+    assert postgres_store.children(parent.image_id) == [child]
+    sent.clear()
+    postgres_store.create(parent.raw_json)
+    assert_sent(sent, [blob, there])
+
+
+def test_delete(postgres_store, sent):
+    parent, child = postgres_store.create_many([make_config("parent"), make_config("child")])
+    postgres_store.set_parent(child, parent)
+    sent.clear()
+    postgres_store.delete(parent)
+    assert_sent(sent, list(statements("delete")))
