@@ -10,6 +10,7 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from types import TracebackType
 from typing import Any, Concatenate, Final, ParamSpec, Protocol, Self, TypeVar
 
 from sqlalchemy import URL, Connection, Engine, NestedTransaction
@@ -72,6 +73,24 @@ class Bind(Protocol):
     def close(self) -> None:
         """Give back what this bind has opened itself."""
         ...
+
+
+class Bound:
+    """What works on a bind; as a context manager it closes itself."""
+
+    _bind: Bind
+
+    def close(self) -> None:
+        """Close the connections that `open` has made; a host's engine or connection stays as it is."""
+        self._bind.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
 
 def bind_to(bind: Engine | Connection | Bind, *, schema: str | None = None) -> Bind:

@@ -9,14 +9,13 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
 from sqlalchemy import URL, Connection, Engine
 
 from imagestore.backend import StoreBackend
 from imagestore.backends.sql import SQLBackend
-from imagestore.bind import Bind, ConnectionBind, EngineBind, bind_to
+from imagestore.bind import Bind, Bound, ConnectionBind, EngineBind, bind_to
 from imagestore.digest import ImageID
 from imagestore.errors import InvalidDigestError, InvalidError, UnusableBindError
 from imagestore.gojson import GoTime
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
 _PAGE: Final = 1000
 
 
-class Store:
+class Store(Bound):
     """Images under the digest of their configuration, their parents, and when they were last used.
 
     Usable from several threads, except one that has joined a connection. An ID is an `ImageID` or its text; one that is malformed
@@ -128,18 +127,6 @@ class Store:
         """One connection for many reads that see one state: ``with store.reading() as snapshot: ...``; writes raise `ReadOnlyError`."""
         with self._bind.reading() as bind:
             yield self._at(bind)
-
-    def close(self) -> None:
-        """Close the connections that `open` has made; a host's engine or connection stays as it is."""
-        self._bind.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     @property
     def engine(self) -> Engine:

@@ -6,13 +6,12 @@ A blob that is an image is in every `imagestore.store.Store` on the same databas
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from types import TracebackType
 from typing import Final, Self
 
 from sqlalchemy import URL, Connection, Engine
 
 from imagestore.backend import check_blob, check_digest, check_key
-from imagestore.bind import Bind, EngineBind, bind_to
+from imagestore.bind import Bind, Bound, EngineBind, bind_to
 from imagestore.digest import Digest, ImageID
 from imagestore.errors import InvalidImageError, MetadataNotFoundError
 from imagestore.image import Image
@@ -21,7 +20,7 @@ from imagestore.sql import blobs, images, metadata
 _PAGE: Final = 1000
 
 
-class SQLBackend:
+class SQLBackend(Bound):
     """`imagestore.backend.StoreBackend` on the tables of `imagestore.sql.schema`. Every write commits, unless its store has joined.
 
     Args:
@@ -36,18 +35,6 @@ class SQLBackend:
     def open(cls, url: str | URL, *, schema: str | None = None, create_schema: bool = True) -> Self:
         """Open the database at a URL; see `imagestore.store.Store.open` for the arguments and the errors."""
         return cls(EngineBind.open(url, schema=schema, create_schema=create_schema))
-
-    def close(self) -> None:
-        """Close the connections that `open` has made; a host's engine stays as it is."""
-        self._bind.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def walk(self) -> Iterator[Digest]:
         """Every blob's digest in order, in pages of a thousand. A blob that comes or goes meanwhile may or may not be among them."""
