@@ -78,7 +78,8 @@ def create_engine(url: str | URL, *, autocommit: bool = False, timeout: float = 
     elif parsed.get_backend_name() == "postgresql":
         options["isolation_level"] = "READ COMMITTED"
     if parsed.get_backend_name() == "postgresql":
-        options["use_native_hstore"] = False  # no table of ours has one, and to look the type up takes three round trips
+        # No table of ours has one, and to look the type up takes three round trips.
+        options["use_native_hstore"] = False
     try:
         engine = sqlalchemy.create_engine(parsed, **options)
     except (NoSuchModuleError, ModuleNotFoundError) as error:
