@@ -30,8 +30,12 @@ def on_terminal(*arguments, stream, columns=200):
     ours, theirs = pty.openpty()
     environment = {**os.environ, "TERM": "xterm", "COLUMNS": str(columns)}
     environment.pop("NO_COLOR", None)
-    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, stream: theirs}
-    process = subprocess.Popen([sys.executable, "-m", "imagestore", *map(str, arguments)], env=environment, **streams)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "imagestore", *map(str, arguments)],
+        env=environment,
+        stdout=theirs if stream == "stdout" else subprocess.PIPE,
+        stderr=theirs if stream == "stderr" else subprocess.PIPE,
+    )
     os.close(theirs)
     written = b""
     try:
