@@ -1,1 +1,1 @@
-"""What belongs to the Docker daemon and not to an image store: its folders, and later its rules."""
+"""What belongs to the Docker daemon and not to an image store: its folders, and what it allows."""

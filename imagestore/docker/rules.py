@@ -18,10 +18,12 @@ def remove_image(store: Store, image_id: str) -> None:
     Raises:
         ImageNotFoundError: there is no such image.
         DependentChildrenError: it has children; the message names them.
+        UnusableBindError: this is a restored store, or one with layer stores, which `Store.delete` alone can ask.
 
     Source: moby's ``ImageService.ImageDelete``, with ``PruneChildren`` off.
     """
-    store._bind.write(_remove_childless, ImageID(image_id))
+    with store.begin() as joined:
+        joined._bind.write(_remove_childless, ImageID(image_id))
 
 
 def _remove_childless(connection: Connection, image_id: ImageID) -> None:
