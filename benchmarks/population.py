@@ -15,6 +15,20 @@ from imagestore.testing.makers import make_config, make_diff_id
 
 DEEPEST: Final = 60
 _SAMPLE: Final = 1000
+_UNUSED: Final = {
+    "Hostname": "",
+    "Domainname": "",
+    "AttachStdin": False,
+    "AttachStdout": False,
+    "AttachStderr": False,
+    "Tty": False,
+    "OpenStdin": False,
+    "StdinOnce": False,
+    "Image": "",
+    "Volumes": None,
+    "Entrypoint": None,
+    "OnBuild": None,
+}
 _TIME: Final = "2024-03-01T09:30:{:02}.{:09}Z"
 
 
@@ -93,28 +107,29 @@ def graph(count: int) -> list[int | None]:
 
 
 def config(number: int) -> bytes:
-    """The configuration of an image, as ``docker build`` writes one for a service in Python: eight layers, 16 steps of history."""
+    """The configuration of an image, as ``docker build`` writes one for a service in Python: five layers, twelve steps of history."""
     draw = random.Random(number)
     run: dict[str, Any] = {
-        "Env": ["PATH=/usr/local/bin:/usr/bin:/bin", "LANG=C.UTF-8", f"RELEASE={draw.getrandbits(160):040x}"],
+        **_UNUSED,
         "Cmd": ["gunicorn", "--bind", "0.0.0.0:8000", "--workers", "4", f"service_{number}.wsgi:application"],
+        "Env": ["PATH=/usr/local/bin:/usr/local/sbin:/usr/bin:/usr/sbin:/bin", "LANG=C.UTF-8", "PYTHON_VERSION=3.11.7"],
         "ExposedPorts": {"8000/tcp": {}},
-        "WorkingDir": "/srv/app",
-        "User": "app",
         "Labels": {
             "org.opencontainers.image.revision": f"{draw.getrandbits(160):040x}",
-            "org.opencontainers.image.source": f"https://git.example.org/services/service-{number}",
             "org.opencontainers.image.title": f"service-{number}",
         },
+        "User": "app",
+        "WorkingDir": "/srv/app",
     }
+    container = f"{draw.getrandbits(256):064x}"
     return make_config(
         number,
-        layers=[make_diff_id(f"{number} {layer}") for layer in range(8)],
+        layers=[make_diff_id(f"{number} {layer}") for layer in range(5)],
         config=run,
-        container_config={**run, "Cmd": ["/bin/sh", "-c", "#(nop) ", 'CMD ["gunicorn"]']},
-        container=f"{draw.getrandbits(256):064x}",
+        container_config={**run, "Hostname": container[:12], "Cmd": ["/bin/sh", "-c", "#(nop) ", 'CMD ["gunicorn"]']},
+        container=container,
         docker_version="20.10.24",
-        history=[_step(draw, empty=step % 2 == 1) for step in range(16)],
+        history=[_step(draw, step) for step in range(12)],
     )
 
 
@@ -128,8 +143,8 @@ def time(number: int) -> str:
     return _TIME.format(number % 60, number % 10**9)
 
 
-def _step(draw: random.Random, *, empty: bool) -> dict[str, Any]:
+def _step(draw: random.Random, step: int) -> dict[str, Any]:
     created = {"created": _TIME.format(draw.randrange(60), draw.randrange(10**9))}
-    if empty:
-        return {**created, "created_by": f"/bin/sh -c #(nop)  ENV STEP={draw.getrandbits(32):08x}", "empty_layer": True}
-    return {**created, "created_by": f"/bin/sh -c #(nop) COPY dir:{draw.getrandbits(128):032x} in /srv/app "}
+    if step < 5:
+        return {**created, "created_by": f"/bin/sh -c #(nop) COPY file:{draw.getrandbits(256):064x} in /srv/app "}
+    return {**created, "created_by": f"/bin/sh -c #(nop)  ENV SETTING_{step}=value", "empty_layer": True}

@@ -8,7 +8,12 @@ _ROWS: Final = (
     "SELECT i.id, b.data, m.value FROM imagestore_images i JOIN imagestore_blobs b ON b.digest = i.id "
     "LEFT JOIN imagestore_metadata m ON m.digest = i.id AND m.key = ?"
 )
-_IS_HEAD: Final = "(SELECT 1 FROM imagestore_images c WHERE c.parent = i.id LIMIT 1) IS NULL"
+_IS_HEAD: Final = "coalesce((SELECT FALSE FROM imagestore_images c WHERE c.parent = i.id LIMIT 1), TRUE)"
+_PAGE: Final = (
+    "SELECT i.id, (SELECT data FROM imagestore_blobs WHERE digest = i.id), "
+    "(SELECT value FROM imagestore_metadata WHERE digest = i.id AND key = ?) "
+    "FROM imagestore_images i WHERE {}i.id > ? ORDER BY i.id LIMIT ?"
+)
 _WALK: Final = (
     "WITH RECURSIVE walk (id, parent, depth) AS (SELECT id, parent, 0 FROM imagestore_images WHERE id = ? UNION ALL "
     "SELECT s.id, s.parent, walk.depth + 1 FROM walk JOIN imagestore_images s ON {} WHERE walk.depth < 1000000) "
@@ -29,8 +34,8 @@ _TEXTS: Final = {
     "ancestors": _WALK.format("s.id = walk.parent"),
     "descendants": _WALK.format("s.parent = walk.id"),
     "metadata": "SELECT m.value FROM imagestore_metadata m JOIN imagestore_images i ON i.id = m.digest WHERE m.digest = ? AND m.key = ?",
-    "page": f"{_ROWS} WHERE i.id > ? ORDER BY i.id LIMIT ?",
-    "page of heads": f"{_ROWS} WHERE {_IS_HEAD} AND i.id > ? ORDER BY i.id LIMIT ?",
+    "page": _PAGE.format(""),
+    "page of heads": _PAGE.format(f"{_IS_HEAD} AND "),
     "map": f"{_ROWS} ORDER BY i.id",
     "heads": f"{_ROWS} WHERE {_IS_HEAD} ORDER BY i.id",
     "blob": "SELECT data FROM imagestore_blobs WHERE digest = ?",

@@ -30,17 +30,28 @@ _BATCH: Final = 1000  # images that one statement of a bulk create stores
 _HEX: Final = re.compile("[0-9a-f]{0,64}", re.ASCII)
 
 _image_id: Final = bindparam("image_id", type_=ImageIDType)
-_has_parent_row: Final = and_(
+_child: Final = images.alias("child")
+# One probe of the index for each row. As NOT EXISTS, PostgreSQL reads that index from its beginning for every page; as IS NULL, it takes
+# heads for rare, and reads and sorts the whole table for the first of them.
+_is_head: Final = func.coalesce(
+    select(literal_column("FALSE")).where(_child.c.parent == images.c.id).limit(1).scalar_subquery(),
+    literal_column("TRUE"),
+)
+_names_parent: Final = and_(
     metadata_keys.c.digest == images.c.id, metadata_keys.c.key == bindparam("parent_key", edges.KEY, type_=LargeBinary)
 )
 _rows: Final = (
     select(images.c.id, schema.blobs.c.data, metadata_keys.c.value)
     .join(schema.blobs, schema.blobs.c.digest == images.c.id)
-    .outerjoin(metadata_keys, _has_parent_row)
+    .outerjoin(metadata_keys, _names_parent)
 )
-_child: Final = images.alias("child")
-# One probe of the index for each row. As NOT EXISTS, PostgreSQL reads that index from its beginning for every page.
-_is_head: Final = select(literal_column("1")).where(_child.c.parent == images.c.id).limit(1).scalar_subquery().is_(None)
+# The same, row by row whatever the planner thinks: for a page, PostgreSQL may merge joined tables from their beginning.
+_single_rows: Final = select(
+    images.c.id,
+    select(schema.blobs.c.data).where(schema.blobs.c.digest == images.c.id).scalar_subquery(),
+    select(metadata_keys.c.value).where(_names_parent).scalar_subquery(),
+)
+_ids: Final = select(images.c.id)
 
 
 def _page_of(rows: Select[Any]) -> Select[Any]:
@@ -59,14 +70,11 @@ SEARCH: Final = Read(
     .limit(literal_column(str(_CANDIDATES)))
 )
 PARENT: Final = Read(
-    select(images.c.id, metadata_keys.c.value).outerjoin(metadata_keys, _has_parent_row).where(images.c.id == _image_id)
+    select(images.c.id, metadata_keys.c.value).outerjoin(metadata_keys, _names_parent).where(images.c.id == _image_id)
 )
 _SELECT_MANY: Final = _rows.where(images.c.id.in_(bindparam("image_ids", expanding=True)))
-PAGES: Final = {False: Read(_page_of(_rows)), True: Read(_page_of(_rows.where(_is_head)))}
-ID_PAGES: Final = {
-    False: Read(_page_of(select(images.c.id))),
-    True: Read(_page_of(select(images.c.id).where(_is_head))),
-}
+PAGES: Final = {False: Read(_page_of(_single_rows)), True: Read(_page_of(_single_rows.where(_is_head)))}
+ID_PAGES: Final = {False: Read(_page_of(_ids)), True: Read(_page_of(_ids.where(_is_head)))}
 ALL: Final = {False: Read(_rows.order_by(images.c.id)), True: Read(_rows.where(_is_head).order_by(images.c.id))}
 _EXISTING: Final = select(images.c.id).where(images.c.id.in_(bindparam("image_ids", expanding=True)))
 COUNT: Final = Read(select(func.count()).select_from(images))
