@@ -129,7 +129,7 @@ class EngineBind:
         self._schema = schema
         self._owned = [engine for engine in (writer, reader) if engine is not None] if owned else []
         self._writer = writer.execution_options(**options, **{BEGIN: "IMMEDIATE"})
-        self._reader = (reader or writer).execution_options(**options) if options else reader or writer
+        self._reader = (reader or writer).execution_options(**options)
 
     @classmethod
     def open(

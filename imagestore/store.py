@@ -115,6 +115,8 @@ class Store(Bound):
     def begin(self) -> Iterator[Self]:
         """One transaction for several calls: ``with store.begin() as joined: ...`` commits at the end, or rolls back on an exception.
 
+        It is not retried: after a deadlock (a note on the error tells of it) the caller runs the block again.
+
         Raises:
             UnusableBindError: this store has layer stores, whose work a rollback would not undo.
         """
@@ -193,9 +195,11 @@ class Store(Bound):
         return self._bind.read(images.get_many, [ImageID(image_id) for image_id in image_ids])
 
     def __contains__(self, image_id: str) -> bool:
+        """Whether there is such an image. One read by key."""
         return self._bind.read(images.exists, ImageID(image_id))
 
     def __len__(self) -> int:
+        """How many images there are (moby's ``Store.Len``). Counts the rows of an index: grows with the store."""
         return self._bind.read(images.count)
 
     def __bool__(self) -> bool:
@@ -215,7 +219,7 @@ class Store(Bound):
     def delete(self, image_id: str) -> list[LayerMetadata]:
         """Remove an image and its metadata; its children stay, without a parent.
 
-        Commits.
+        Commits. A few statements, which cost as much as there are children.
 
         Returns:
             What the layer store has removed because nobody holds it any more.
@@ -259,7 +263,7 @@ class Store(Bound):
         return [] if known is None else self._bind.read(images.children, known)
 
     def set_last_updated(self, image_id: str) -> None:
-        """Note that the image was tagged or built just now. Commits.
+        """Note that the image was tagged or built just now. Commits. Two statements by key.
 
         Source: moby's ``Store.SetLastUpdated``.
         """
@@ -278,7 +282,7 @@ class Store(Bound):
         return _time(self._get_metadata(image_id, metadata.LAST_UPDATED))
 
     def touch(self, image_id: str) -> None:
-        """Note that the image was used just now. Commits."""
+        """Note that the image was used just now. Commits. Two statements by key."""
         self._set_metadata(image_id, metadata.LAST_USED, _now())
 
     def last_used(self, image_id: str) -> GoTime | None:
@@ -290,7 +294,7 @@ class Store(Bound):
         return _time(self._get_metadata(image_id, metadata.LAST_USED))
 
     def set_built_locally(self, image_id: str) -> None:
-        """Note that the image was built here. Commits.
+        """Note that the image was built here. Commits. Two statements by key.
 
         Source: moby's ``Store.SetBuiltLocally`` (since Docker 23).
         """
