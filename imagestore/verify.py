@@ -11,7 +11,9 @@ fact is told and left as it is. A damaged index is told and, if wanted, made ane
     wrong-parent     ``parent`` is not what the metadata says, or the index has a cycle                       repaired
     parent-cycle     metadata makes an image its own ancestor: no damage, but nobody means it
 
-An image whose metadata names a parent that is not there, or no image at all, is as it may be: neither is told.
+An image whose metadata names a parent that is not there, or no image at all, is as it may be: neither is told. A cycle ends with
+``store.set_parent(image_id, another)`` or ``store.backend.delete_metadata(image_id, "parent")`` on one of its images; which of them
+has the wrong parent, only its owner knows.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
+    from sqlalchemy import URL, Connection
 
     from imagestore.store import Store
 
@@ -54,8 +54,10 @@ class Location:
 
         return is_missing_file(parse_url(self._url()))
 
-    def _url(self) -> str:
-        return self.url or f"sqlite:///{_default_file()}"
+    def _url(self) -> str | URL:
+        from sqlalchemy import URL
+
+        return self.url or URL.create("sqlite", database=str(_default_file()))
 
 
 def _default_file() -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
@@ -26,13 +27,12 @@ def write_lines(lines: Iterable[str]) -> None:
 
 
 def write_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Write a table as docker does; on a terminal long texts are folded into their column."""
+    """Write a table as docker does; texts that are too long for the terminal are folded into their column."""
     cells = [[printable(cell.replace("\t", " ")) for cell in row] for row in rows]
-    if sys.stdout.isatty():
-        _write_rich_table(headings, cells)
+    widths = [max(map(len, column)) for column in zip(headings, *cells, strict=True)]
+    if sys.stdout.isatty() and sum(widths) + len(_GAP) * len(widths) > shutil.get_terminal_size().columns:
+        _write_folded(headings, cells)
         return
-    columns = list(zip(headings, *cells, strict=True))
-    widths = [max(map(len, column)) for column in columns]
     for row in (headings, *cells):
         line = _GAP.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
         sys.stdout.write(f"{line.rstrip()}\n")
@@ -71,12 +71,12 @@ def _json(value: object, indent: int | None = None) -> str:
     return _CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
-def _write_rich_table(headings: Sequence[str], cells: list[list[str]]) -> None:
+def _write_folded(headings: Sequence[str], cells: list[list[str]]) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, padding=(0, len(_GAP), 0, 0), header_style="bold")
+    table = Table(box=None, pad_edge=False, padding=(0, len(_GAP), 0, 0), header_style="")
     for heading in headings:
         table.add_column(heading, overflow="fold", no_wrap=heading in {"IMAGE", "IMAGE ID", "CREATED"})
     for row in cells:

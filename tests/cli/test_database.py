@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from sqlalchemy import create_engine
+from sqlalchemy import URL, create_engine
 
 from imagestore.migrate import head
 from imagestore.store import Store
@@ -112,11 +112,11 @@ def test_the_environment_names_the_store(run_cli, monkeypatch, store, tmp_path):
 
 
 def test_the_default_is_a_file_in_the_users_data_folder(run_cli, monkeypatch, tmp_path):
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data? #1"))
     assert run_cli("images", "-q") == (0, "", "")
-    (made,) = (file for file in (tmp_path / "data").rglob("images.db"))
+    (made,) = (file for file in (tmp_path / "data? #1").rglob("images.db"))
     image_id = run_cli("create", "-", stdin=make_config()).out.strip()
-    engine = create_engine(f"sqlite:///{made}")
+    engine = create_engine(URL.create("sqlite", database=str(made)))
     with engine.connect() as connection:
         assert connection.exec_driver_sql("SELECT hex(id) FROM imagestore_images").scalars().all() == [
             image_id.removeprefix("sha256:").upper()
