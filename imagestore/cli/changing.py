@@ -10,7 +10,7 @@ import click
 from imagestore.cli.errors import ERROR, failure, tell
 from imagestore.cli.location import Location
 from imagestore.cli.output import write_lines
-from imagestore.cli.program import IMAGE
+from imagestore.cli.program import image_term
 
 
 @click.command()
@@ -41,7 +41,7 @@ def create(location: Location, files: tuple[str, ...]) -> None:
 
 
 @click.command()
-@click.argument("images", metavar="IMAGE...", nargs=-1, required=True, type=IMAGE)
+@click.argument("images", metavar="IMAGE...", nargs=-1, required=True, type=image_term)
 @click.pass_obj
 def rmi(location: Location, images: tuple[str, ...]) -> int | None:
     """Remove images that have no children.

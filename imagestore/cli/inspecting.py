@@ -12,7 +12,7 @@ from imagestore.cli import ages
 from imagestore.cli.errors import ERROR, failure, tell
 from imagestore.cli.location import Location
 from imagestore.cli.output import format_option, write_json, write_json_lines, write_lines, write_table
-from imagestore.cli.program import IMAGE
+from imagestore.cli.program import image_term
 
 if TYPE_CHECKING:
     from imagestore.container import Config
@@ -25,7 +25,7 @@ _MISSING: Final = "<missing>"
 
 
 @click.command()
-@click.argument("images", metavar="IMAGE...", nargs=-1, required=True, type=IMAGE)
+@click.argument("images", metavar="IMAGE...", nargs=-1, required=True, type=image_term)
 @click.pass_obj
 def inspect(location: Location, images: tuple[str, ...]) -> int | None:
     """Show images in full, as docker's JSON.
@@ -54,7 +54,7 @@ def inspect(location: Location, images: tuple[str, ...]) -> int | None:
 
 
 @click.command()
-@click.argument("image", type=IMAGE)
+@click.argument("image", type=image_term)
 @format_option
 @click.option("-q", "--quiet", is_flag=True, help="Only IDs.")
 @click.option("--no-trunc", is_flag=True, help="Whole IDs and commands.")

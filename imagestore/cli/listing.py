@@ -12,7 +12,7 @@ import click
 from imagestore.cli import ages
 from imagestore.cli.location import Location
 from imagestore.cli.output import format_option, write_json_lines, write_lines, write_table
-from imagestore.cli.program import IMAGE
+from imagestore.cli.program import image_term
 
 if TYPE_CHECKING:
     from imagestore.gojson import GoTime
@@ -79,7 +79,7 @@ def heads(location: Location, style: _Style) -> None:
 
 
 @click.command()
-@click.argument("image", type=IMAGE)
+@click.argument("image", type=image_term)
 @_listing
 @click.pass_obj
 def children(location: Location, image: str, style: _Style) -> None:
@@ -96,7 +96,7 @@ def children(location: Location, image: str, style: _Style) -> None:
 
 
 @click.command()
-@click.argument("image", type=IMAGE)
+@click.argument("image", type=image_term)
 @_listing
 @click.pass_obj
 def ancestors(location: Location, image: str, style: _Style) -> None:

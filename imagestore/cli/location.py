@@ -57,7 +57,7 @@ class Location:
     def _url(self) -> str | URL:
         from sqlalchemy import URL
 
-        return self.url or URL.create("sqlite", database=str(_default_file()))
+        return URL.create("sqlite", database=str(_default_file())) if self.url is None else self.url
 
 
 def _default_file() -> Path:

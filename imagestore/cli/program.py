@@ -77,16 +77,8 @@ def program(context: click.Context, store: str | None, schema: str | None) -> No
     context.obj = Location(store, schema)
 
 
-class ImageTerm(click.ParamType[str]):
-    """A short or a full ID. An empty one, as of an unset variable, would be any image, if there is but one."""
-
-    name = "image"
-
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """The argument as it is, or click's error of usage."""
-        if not value:
-            self.fail("an image's ID has at least one digit", param, ctx)
-        return value
-
-
-IMAGE: Final = ImageTerm()
+def image_term(value: str) -> str:
+    """A short or a full ID, as the type of an argument. An empty one, as of an unset variable, would be any image, if there is but one."""
+    if not value:
+        raise click.BadParameter("an image's ID has at least one digit")
+    return value

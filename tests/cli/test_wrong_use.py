@@ -53,6 +53,7 @@ def test_no_command_shows_the_help(run_cli):
 @pytest.mark.parametrize(
     ("url", "told"),
     [
+        ("", "not a database URL"),
         ("images.db", "not a database URL"),
         ("/images.db", "not a database URL"),
         (f"mysql://me:{SECRET}@localhost/db?password={SECRET}", "unsupported database or driver 'mysql'"),
