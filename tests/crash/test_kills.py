@@ -1,0 +1,116 @@
+"""A process that writes to a store is killed at random moments: nothing is half, and what it acknowledged is there.
+
+Two cores: 200 moments take about ... s on SQLite, ... s on PostgreSQL.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from itertools import islice
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.pool import NullPool
+
+from imagestore.gojson import GoTime
+from imagestore.sql.engine import create_engine
+from imagestore.store import Store
+from imagestore.testing.fixtures import ENGINES
+from imagestore.verify import verify
+from tests.backends.state import contents
+from tests.crash.writer import draw_units
+
+REPOSITORY = Path(__file__).parents[2]
+ACKNOWLEDGED = 8  # units of calls that a writer commits before it is killed, at most
+LONGEST = 0.005  # seconds that it then goes on: about as long as a unit takes
+
+
+@pytest.fixture(params=ENGINES)
+def url(request):
+    name = {"sqlite": "sqlite_url", "postgresql": "durable_postgres_url"}[request.param]
+    return request.getfixturevalue(name)
+
+
+@pytest.mark.parametrize("moments", [10, pytest.param(200, marks=pytest.mark.soak)])
+def test_a_writer_is_killed(url, moments):
+    first_seed = random.randrange(1 << 32)
+    draw = random.Random(first_seed)
+    Store.open(url).close()
+    store = Store(create_engine(url))
+    state = {}
+    command = [sys.executable, "-m", "tests.crash.writer", url]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1, cwd=REPOSITORY
+    ) as process:
+        for moment in range(moments):
+            seed = draw.randrange(1 << 32)
+            times = kill_while_writing(process, draw, seed)
+            end_sessions(url)
+            possible = after_a_kill(state, seed, times)
+            assert list(verify(store)) == [], f"first seed {first_seed}, moment {moment}"
+            found = contents(store.backend)
+            store.engine.dispose()  # so that each time it is the first to open what the killed one left
+            assert any(is_as_told(found, told) for told in possible), (
+                f"first seed {first_seed}, moment {moment}: {found} is none of {possible}"
+            )
+            state = found
+        process.stdin.close()
+    assert process.returncode == 0
+
+
+def kill_while_writing(process, draw, seed):
+    """Let a process write, kill it, and return when each unit of calls began that it has acknowledged."""
+    process.stdin.write(f"{seed}\n")
+    writer = int(process.stdout.readline())
+    times = [process.stdout.readline() for _ in range(draw.randint(0, ACKNOWLEDGED))]
+    time.sleep(draw.uniform(0, LONGEST))
+    os.kill(writer, signal.SIGKILL)
+    times += iter(process.stdout.readline, "killed\n")
+    return [str(GoTime.parse(line.strip())).encode() for line in times]
+
+
+def end_sessions(url):
+    """Wait until the server has ended the sessions of the killed: till then it may commit."""
+    if url.startswith("postgresql"):
+        engine = sa.create_engine(url, poolclass=NullPool)
+        with engine.connect() as connection:
+            connection.exec_driver_sql(
+                "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            ).all()
+
+
+def after_a_kill(state, seed, times):
+    """What may be there: all that was acknowledged, and all or nothing of the unit that was under way."""
+    units = list(islice(draw_units(seed), len(times) + 1))
+    for unit, now in zip(units, times, strict=False):
+        state = after(state, unit, now)
+    return [state, after(state, units[-1], times[-1] if times else str(GoTime.ZERO).encode())]
+
+
+def after(state, unit, now):
+    for call in unit:
+        state = call.after(state, now)
+    return state
+
+
+def is_as_told(found, told):
+    return found.keys() == told.keys() and all(
+        found[digest][0] == data
+        and found[digest][1].keys() == metadata.keys()
+        and all(is_value_as_told(found[digest][1][key], value) for key, value in metadata.items())
+        for digest, (data, metadata) in told.items()
+    )
+
+
+def is_value_as_told(found, told):
+    """Whether it is the same value, or a time that came after it: the store looks at the clock after the writer does."""
+    return found == told or (
+        told[:1].isdigit() and told[-1:] == b"Z" and GoTime.parse(found.decode()) > GoTime.parse(told.decode())
+    )
