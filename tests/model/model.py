@@ -33,9 +33,14 @@ def is_image(data):
 
 
 class Model:
-    """A store and the backend under it."""
+    """A store and the backend under it.
 
-    def __init__(self):
+    Args:
+        known: the IDs of all images that may ever come.
+    """
+
+    def __init__(self, known):
+        self._known = known
         self.blobs = {}
         self.metadata = {}
         self.edges = {}
@@ -72,6 +77,10 @@ class Model:
         while generation := sorted(child for parent in generation for child in self.children(parent)):
             found += generation
         return found
+
+    def awaited(self):
+        named = {values["parent"] for values in self.metadata.values() if "parent" in values}
+        return sorted(image_id for image_id in self._known if image_id.encode() in named and image_id not in self.blobs)
 
     def kept_from_closing_a_cycle(self):
         images = self.images()

@@ -26,7 +26,7 @@ from imagestore.testing.makers import make_config, make_digest
 from imagestore.verify import FindingKind, verify
 from tests.model.model import Model
 
-SETTINGS = settings(max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck))
+SETTINGS = settings(max_examples=100, stateful_step_count=50, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 def _configs():
@@ -73,10 +73,10 @@ class StoreMachine(RuleBasedStateMachine):
         with self.outer.engine.begin() as connection:
             connection.execute(delete(blobs))
         self.store = self.outer
-        self.model = self.committed = Model()
+        self.model = self.committed = Model(IMAGE_IDS)
         self.transaction = ExitStack()
         self.snapshot: Store | None = None
-        self.seen = Model()
+        self.seen = Model(IMAGE_IDS)
         self.reading = ExitStack()
 
     def teardown(self):
@@ -163,15 +163,18 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(chain=st.lists(st.sampled_from(IMAGE_IDS), min_size=1, max_size=4, unique=True), at_once=st.booleans())
     def set_a_circle_of_parents(self, chain, at_once):
-        circle = list(zip(chain, [*chain[1:], chain[0]], strict=True))
-        if at_once and set(chain).issubset(self.model.blobs):
-            values = [(image_id, "parent", parent.encode()) for parent, image_id in circle]
+        self.create_many([CONFIGS[IMAGE_IDS.index(image_id)] for image_id in chain])
+        values = [
+            (image_id, "parent", parent.encode())
+            for parent, image_id in zip(chain, [*chain[1:], chain[0]], strict=True)
+        ]
+        if at_once:
             self.store.backend.set_many_metadata(values)
             for value in values:
                 self.model.set_metadata(*value)
         else:
-            for parent, image_id in circle:
-                self.set_metadata(image_id, ("parent", parent.encode()))
+            for digest, *entry in values:
+                self.set_metadata(digest, entry)
 
     @precondition(lambda self: 0 < len(self.model.images()) < len(IMAGE_IDS))
     @rule(data=st.data())
@@ -179,6 +182,19 @@ class StoreMachine(RuleBasedStateMachine):
         images = self.model.images()
         missing = data.draw(st.sampled_from(sorted(set(IMAGE_IDS).difference(images))))
         self.set_metadata(data.draw(st.sampled_from(images)), ("parent", missing.encode()))
+
+    @precondition(lambda self: self.model.awaited())
+    @rule(data=st.data(), come=st.sampled_from(["create", "create_many", "set_blob"]))
+    def what_is_awaited_comes(self, data, come):
+        config = CONFIGS[IMAGE_IDS.index(data.draw(st.sampled_from(self.model.awaited())))]
+        getattr(self, come)([config] if come == "create_many" else config)
+
+    @precondition(lambda self: self.model.kept_from_closing_a_cycle())
+    @rule(data=st.data(), goes=st.sampled_from(["delete", "delete_blob"]))
+    def one_of_a_circle_goes(self, data, goes):
+        root = data.draw(st.sampled_from(self.model.kept_from_closing_a_cycle()))
+        parent = ImageID(self.model.get_parent(root))
+        getattr(self, goes)(data.draw(st.sampled_from([parent, *self.model.ancestors(parent)])))
 
     @precondition(lambda self: self.model.edges)
     @rule(data=st.data())
@@ -230,12 +246,13 @@ class StoreMachine(RuleBasedStateMachine):
         return self.store is not self.outer
 
     @precondition(lambda self: not self.joined())
-    @rule()
-    def join(self):
-        connection = self.transaction.enter_context(self.outer.engine.connect())
-        connection.begin()
-        self.connection = connection
-        self.store = self.outer.joined(connection)
+    @rule(isolation_level=st.sampled_from(["READ COMMITTED", "REPEATABLE READ"]))
+    def join(self, isolation_level):
+        self.connection = self.transaction.enter_context(self.outer.engine.connect())
+        if self.connection.dialect.name == "postgresql":
+            self.connection.execution_options(isolation_level=isolation_level)
+        self.connection.begin()
+        self.store = self.outer.joined(self.connection)
         self.committed, self.model = self.model, self.model.snapshot()
 
     @precondition(joined)
