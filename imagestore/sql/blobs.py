@@ -20,7 +20,7 @@ D = TypeVar("D", bound=Digest)
 
 _INSERT: Final = insert(blobs).on_conflict_do_nothing().returning(blobs.c.digest)
 _DELETE: Final = delete(blobs).where(blobs.c.digest == bindparam("blob"))
-SELECT: Final = Read(select(blobs.c.data).where(blobs.c.digest == bindparam("blob", type_=SHA256)))
+SELECT: Final = Read(select(blobs.c.data).where(blobs.c.digest == bindparam("blob", type_=SHA256)), few=True)
 _SELECT_MANY: Final = select(blobs.c.digest, blobs.c.data).where(blobs.c.digest.in_(bindparam("blobs", expanding=True)))
 PAGE: Final = Read(
     select(blobs.c.digest)

@@ -6,9 +6,11 @@ one thing: values and rows are what the driver has, so a digest is its 32 bytes.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, Select
+
+_CURSOR: Final = "imagestore_cursor"  # in Connection.info, which lasts as long as the driver's connection
 
 
 class _Text(NamedTuple):
@@ -22,10 +24,12 @@ class Read:
 
     Args:
         statement: all that a caller does not give as a value has one in its bindparam.
+        few: it never has many rows, so that memory can do with them until the next such statement: the connection's cursor is kept.
     """
 
-    def __init__(self, statement: Select[Any]) -> None:
+    def __init__(self, statement: Select[Any], *, few: bool = False) -> None:
         self.statement = statement
+        self._few = few
         self._texts: dict[tuple[str, str, str | None], _Text] = {}
 
     def all(self, connection: Connection, **values: Any) -> list[Any]:
@@ -35,17 +39,20 @@ class Read:
         if text.names is not None:
             parameters = [parameters[name] for name in text.names]
         driver_connection = connection.connection
-        cursor = None
+        cursor = driver_connection.info.pop(_CURSOR, None)
         try:
-            cursor = driver_connection.cursor()
+            if cursor is None:
+                cursor = driver_connection.cursor()
             cursor.execute(text.sql, parameters)
-            return list(cursor.fetchall())
+            rows = list(cursor.fetchall())
         except BaseException as error:  # noqa: BLE001  it is raised again as what SQLAlchemy makes of it
             # Private, as nothing public also tells the listeners of handle_error and renews the pool of a lost server.
             connection._handle_dbapi_exception(error, text.sql, parameters, cursor, None)
-        finally:
-            if cursor is not None:
-                cursor.close()
+        if self._few:
+            driver_connection.info[_CURSOR] = cursor
+        else:
+            cursor.close()
+        return rows
 
     def first(self, connection: Connection, **values: Any) -> Any:
         """The only row, or None where there is none."""

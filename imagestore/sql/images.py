@@ -61,28 +61,31 @@ def _page_of(rows: Select[Any]) -> Select[Any]:
 
 _exists: Final[Select[tuple[int]]] = select(literal_column("1")).select_from(images).where(images.c.id == _image_id)
 
-SELECT: Final = Read(_rows.where(images.c.id == _image_id))
-EXISTS: Final = Read(_exists)
+SELECT: Final = Read(_rows.where(images.c.id == _image_id), few=True)
+EXISTS: Final = Read(_exists, few=True)
 SEARCH: Final = Read(
     select(images.c.id)
     .where(images.c.id.between(bindparam("low", type_=LargeBinary), bindparam("high", type_=LargeBinary)))
     .order_by(images.c.id)
-    .limit(literal_column(str(_CANDIDATES)))
+    .limit(literal_column(str(_CANDIDATES))),
+    few=True,
 )
 PARENT: Final = Read(
-    select(images.c.id, metadata_keys.c.value).outerjoin(metadata_keys, _names_parent).where(images.c.id == _image_id)
+    select(images.c.id, metadata_keys.c.value).outerjoin(metadata_keys, _names_parent).where(images.c.id == _image_id),
+    few=True,
 )
 _SELECT_MANY: Final = _rows.where(images.c.id.in_(bindparam("image_ids", expanding=True)))
 PAGES: Final = {False: Read(_page_of(_single_rows)), True: Read(_page_of(_single_rows.where(_is_head)))}
 ID_PAGES: Final = {False: Read(_page_of(_ids)), True: Read(_page_of(_ids.where(_is_head)))}
 ALL: Final = {False: Read(_rows.order_by(images.c.id)), True: Read(_rows.where(_is_head).order_by(images.c.id))}
 _EXISTING: Final = select(images.c.id).where(images.c.id.in_(bindparam("image_ids", expanding=True)))
-COUNT: Final = Read(select(func.count()).select_from(images))
+COUNT: Final = Read(select(func.count()).select_from(images), few=True)
 CHILDREN: Final = Read(select(images.c.id).where(images.c.parent == _image_id).order_by(images.c.id))
 METADATA: Final = Read(
     select(metadata_keys.c.value)
     .join(images, images.c.id == metadata_keys.c.digest)
-    .where(metadata_keys.c.digest == _image_id, metadata_keys.c.key == bindparam("key", type_=LargeBinary))
+    .where(metadata_keys.c.digest == _image_id, metadata_keys.c.key == bindparam("key", type_=LargeBinary)),
+    few=True,
 )
 
 _INSERT: Final = insert(images).on_conflict_do_nothing()

@@ -47,14 +47,16 @@ _DELETE_OF_MANY: Final = delete(metadata_keys).where(
 SELECT: Final = Read(
     select(blobs.c.data, metadata_keys.c.value)
     .outerjoin(metadata_keys, (metadata_keys.c.digest == blobs.c.digest) & (metadata_keys.c.key == _key))
-    .where(blobs.c.digest == _blob)
+    .where(blobs.c.digest == _blob),
+    few=True,
 )
 KEYS: Final = Read(
     select(metadata_keys.c.key)
     .select_from(blobs)
     .outerjoin(metadata_keys, metadata_keys.c.digest == blobs.c.digest)
     .where(blobs.c.digest == _blob)
-    .order_by(metadata_keys.c.key)
+    .order_by(metadata_keys.c.key),
+    few=True,
 )
 _SELECT_OF_MANY: Final = (
     select(metadata_keys.c.digest, metadata_keys.c.key, metadata_keys.c.value)
