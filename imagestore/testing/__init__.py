@@ -1,10 +1,15 @@
 """For the tests of a host, or of another backend: contract suites to subclass, makers of images, and pytest fixtures.
 
-    backend.py        StoreBackendContract, for any `imagestore.backend.StoreBackend`
-    store.py          StoreContract, for any `imagestore.store.Store`
+    backend.py        StoreBackendContract, for any `imagestore.backend.StoreBackend`, and contracts for what one may offer besides
+    store.py          StoreContract, for any `imagestore.store.Store`; its parts are images.py and parents.py
+    layer_stores.py   LayerStoresContract, for a store that takes layer stores
+    transactions.py   TransactionsContract, for a store on an engine
+    subject.py        what a subclass provides
     makers.py         configurations of images, plain and random
     layers.py         a layer store that records what it is asked
+    refusal.py        that a call is refused, and how
     fixtures.py       ``pytest_plugins = ["imagestore.testing.fixtures"]``: stores on SQLite and on a real PostgreSQL
+    postgres.py       the server that they run on
 
 Only the fixtures import pytest.
 """
