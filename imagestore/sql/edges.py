@@ -6,6 +6,8 @@ metadata: `imagestore.sql.metadata` and `imagestore.sql.images` do, around these
 Locks on PostgreSQL come in this order: the child, the parent, the advisory lock of links. In a caller's REPEATABLE READ or SERIALIZABLE
 a walk may be stale, so there is no fast path and no advisory lock: all ancestors of the parent are locked instead. On SQLite the write
 transaction is the lock.
+
+Each lock names the statement that it meets, and what tests/concurrency/test_locks.py calls the damage that comes without it.
 """
 
 from __future__ import annotations
@@ -61,21 +63,21 @@ _WALK: Final = walk_up()
 _child_id: Final = bindparam("child", type_=ImageIDType)
 _parent_id: Final = bindparam("new_parent", type_=ImageIDType)
 
-# Meets the same statement of another link of this child, `images.HOLD` of a delete, and the UPDATE of a delete of its parent.
-# Without it: test_interleavings, opposite links, a cycle of two.
+# Meets the same statement of another link or of a delete of this child, and the UPDATE of a delete of its parent.
+# Without it: "opposite links", "a link to an image that goes"; FOR NO KEY UPDATE would let KEY SHARE by.
 _HOLD_CHILD: Final = (
     select(images.c.id, images.c.parent, _SeesSnapshot()).where(images.c.id == _child_id).with_for_update()
 )
 _HAS_CHILDREN: Final = select(images.c.id).where(images.c.parent == _child_id).limit(1)
-# Meets _HOLD_CHILD of a link of the parent on the fast path. Without it: test_interleavings, a cycle of three.
+# Meets _HOLD_CHILD of a link of the parent on the fast path, or of its delete. Without it: "a cycle of three".
 _HOLD_PARENT: Final = select(images.c.id).where(images.c.id == _parent_id).with_for_update(read=True, key_share=True)
-# Meets itself: of two links that must walk, the second walks after the first has committed. Without it: a cycle of four; and an edge
-# that a cycle kept from being made stays unmade when the cycle is broken meanwhile.
+# Meets itself: of two that must walk, the second walks after the first has committed. Without it: "a cycle of four", "a cycle that is
+# broken while it is closed".
 _LOCK_LINKS: Final = select(
     func.pg_advisory_xact_lock(func.hashtextextended(func.current_schema().op("||")("imagestore.links"), 0))
 )
 _ANCESTRY: Final = select(_WALK.c.id)
-# In a snapshot: meets _HOLD_CHILD of a link of any ancestor. Without it: a stale walk, and a cycle.
+# In a snapshot: meets _HOLD_CHILD of any ancestor. Without it: "a stale walk".
 _HOLD_ANCESTRY: Final = select(images.c.id).where(images.c.id.in_(select(_WALK.c.id))).with_for_update(read=True)
 _SET_PARENT: Final = update(images).where(images.c.id == _child_id).values(parent=_parent_id)
 _CLEAR_PARENT: Final = update(images).where(images.c.id == _child_id).values(parent=None)
@@ -85,7 +87,8 @@ _NAMES: Final = select(metadata_keys.c.digest).where(
     metadata_keys.c.value == bindparam("named", type_=LargeBinary),
     metadata_keys.c.key == bindparam("key", KEY, type_=LargeBinary),
 )
-# Meets _HOLD_CHILD: the UPDATE after it reads the metadata as it is once whoever was changing it has ended.
+# Meets _HOLD_CHILD: the UPDATE after it reads the metadata as whoever was changing it has left it. Without it: "a waiting child that is
+# linked elsewhere".
 _HOLD_WAITING: Final = select(images.c.id).where(images.c.id.in_(_NAMES)).order_by(images.c.id).with_for_update()
 _LINK_WAITING: Final = update(images).where(images.c.id.in_(_NAMES)).values(parent=_parent_id)
 _WAITED_FOR: Final = (
@@ -169,15 +172,19 @@ def follow(connection: Connection, child: Child, value: bytes) -> None:
 
 
 def unlink(connection: Connection, child: Child) -> None:
-    """Take away a child's edge, if it has one. Its row is written in any case: an older snapshot must notice that its metadata changes."""
+    """Take away a child's edge, if it has one.
+
+    Its row is written in any case: a snapshot that is older must notice that the metadata changes, or "a waiting child that waits no longer"
+    is linked.
+    """
     connection.execute(_CLEAR_PARENT, {"child": child.id})
     _left(connection, child, None)
 
 
 def unlink_children(connection: Connection, parent: Child) -> list[ImageID]:
-    """Take away the edges of all children, and return who they were."""
+    """Take away the edges of all children of an image that is held and about to go, and return who they were."""
     orphans = list(connection.execute(_UNLINK_CHILDREN, {"new_parent": parent.id}).scalars())
-    if orphans:
+    if orphans and parent.parent is not None:
         _relink_root(connection, parent.id, sees_snapshot=parent.sees_snapshot)
     return orphans
 
@@ -236,7 +243,11 @@ def _closes_cycle(connection: Connection, child: Child, parent: ImageID) -> bool
 
 
 def _wait_for(connection: Connection, parent: ImageID) -> bool:
-    """Whether the image is there, once no transaction that may be creating it is under way any more; if so, it is held."""
+    """Whether the image is there, once no transaction that may be creating it is under way any more; if so, it is held.
+
+    Without the wait: "a parent that is being created". What no lock can prevent: a caller's snapshot that is older than this call does not
+    see that the child waits, creates the image later, and leaves the child without its edge; `imagestore.verify` tells and mends that.
+    """
     while connection.execute(_HOLD_PARENT, {"new_parent": parent}).first() is None:
         if connection.dialect.name == "sqlite":
             return False

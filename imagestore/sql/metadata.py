@@ -5,8 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Final, cast
 
 from sqlalchemy import Connection, LargeBinary, bindparam, delete, select, update
@@ -122,14 +121,12 @@ def put(connection: Connection, digest: Digest, key: bytes, value: bytes) -> Non
     Raises:
         BlobNotFoundError: there is no such blob.
     """
-    with _in_step(connection, digest, key, value):
-        _upsert(connection, digest, key, value)
+    _write(connection, digest, key, value, _upsert)
 
 
 def remove(connection: Connection, digest: Digest, key: bytes) -> None:
     """Remove a key, and what the index made of it; a missing key or blob is no error."""
-    with _in_step(connection, digest, key, None):
-        connection.execute(_DELETE, {"blob": digest, "metadata_key": key})
+    _write(connection, digest, key, None, _delete)
 
 
 def remove_parents(connection: Connection, children: Sequence[ImageID]) -> None:
@@ -172,7 +169,22 @@ def indexed_time(value: bytes | None) -> str | None:
         return None
 
 
-def _upsert(connection: Connection, digest: Digest, key: bytes, value: bytes) -> None:
+def _write(
+    connection: Connection,
+    digest: Digest,
+    key: bytes,
+    value: bytes | None,
+    write: Callable[[Connection, Digest, bytes, bytes | None], None],
+) -> None:
+    """The image first, then its metadata; and both again where there was no image yet, and there is one now."""
+    index = _index_parent if key == edges.KEY else _index_time if key in _TIMES else None
+    found = index is None or index(connection, digest, key, value)
+    write(connection, digest, key, value)
+    if index is not None and not found and index(connection, digest, key, value):
+        write(connection, digest, key, value)
+
+
+def _upsert(connection: Connection, digest: Digest, key: bytes, value: bytes | None) -> None:
     try:
         connection.execute(_UPSERT, {"blob": digest, "metadata_key": key, "metadata_value": value})
     except IntegrityError as error:
@@ -181,14 +193,8 @@ def _upsert(connection: Connection, digest: Digest, key: bytes, value: bytes) ->
         raise
 
 
-@contextmanager
-def _in_step(connection: Connection, digest: Digest, key: bytes, value: bytes | None) -> Iterator[None]:
-    """The image first, then its metadata in the block; and the image again where there was none: a create may have ended meanwhile."""
-    index = _index_parent if key == edges.KEY else _index_time if key in _TIMES else None
-    found = index is None or index(connection, digest, key, value)
-    yield
-    if index is not None and not found:
-        index(connection, digest, key, value)
+def _delete(connection: Connection, digest: Digest, key: bytes, _value: bytes | None) -> None:
+    connection.execute(_DELETE, {"blob": digest, "metadata_key": key})
 
 
 def _index_parent(connection: Connection, digest: Digest, _key: bytes, value: bytes | None) -> bool:

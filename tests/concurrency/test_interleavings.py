@@ -1,0 +1,87 @@
+"""Every order in which the statements of two operations can come, on PostgreSQL; of three, a sample.
+
+After each run: no image is its own ancestor, the index says what the metadata says, no row is without bytes, nothing was raised that is
+not documented, and what was answered and what is there is what one after the other would have given.
+
+Two cores, PostgreSQL 18: the pairs of every run take about ... s of one core; the soak about ....
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from imagestore.verify import FindingKind, verify
+from tests.concurrency.scenarios import mixed_pairs, more_pairs, pairs, triples
+from tests.concurrency.work import (
+    READ_COMMITTED,
+    REPEATABLE_READ,
+    SERIALIZABLE,
+    Scenario,
+    Unit,
+    create,
+    name_parent,
+)
+
+JOINED = 150  # runs of a pair of host transactions; most are complete with less
+OF_THREE = 20
+SEED = 9
+
+
+def check(stepped, report):
+    assert report.violation is None, report.violation
+    found = stepped.alone(
+        0, lambda store: [each for each in verify(store) if each.kind is not FindingKind.PARENT_CYCLE]
+    )
+    assert found == [], report.scenario
+
+
+@pytest.mark.parametrize("scenario", pairs(), ids=Scenario.short)
+def test_two_operations(explorer, stepped, scenario):
+    report = explorer.all(scenario)
+    assert report.complete
+    check(stepped, report)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("scenario", more_pairs(), ids=Scenario.short)
+def test_two_more_operations(explorer, stepped, scenario):
+    report = explorer.all(scenario)
+    assert report.complete
+    check(stepped, report)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("scenario", pairs(READ_COMMITTED), ids=Scenario.short)
+def test_two_host_transactions(explorer, stepped, scenario):
+    report = explorer.all(scenario)
+    assert report.complete
+    check(stepped, report)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("scenario", [*pairs(REPEATABLE_READ), *pairs(SERIALIZABLE)], ids=Scenario.short)
+def test_two_snapshots(explorer, stepped, scenario):
+    check(stepped, explorer.all(scenario, JOINED))
+
+
+@pytest.mark.parametrize("level", [REPEATABLE_READ, SERIALIZABLE])
+def test_what_a_snapshot_does_not_see_verify_mends(explorer, stepped, level):
+    """The snapshot is older than the child's wish for a parent, which is not there yet; then it creates the parent."""
+    waits, creates = Unit((name_parent("c", "x"),)), Unit((create("x"),), level)
+    report = explorer.all(Scenario((create("c"),), (waits, creates)))
+    assert "c has no parent, its metadata says x" in report.violation
+    (found,) = stepped.alone(0, lambda store: list(verify(store, repair=True)))
+    assert (found.kind, found.repaired) == (FindingKind.WRONG_PARENT, True)
+    assert stepped.alone(0, lambda store: list(verify(store))) == []
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("scenario", mixed_pairs(REPEATABLE_READ), ids=Scenario.short)
+def test_an_operation_and_a_snapshot(explorer, stepped, scenario):
+    check(stepped, explorer.all(scenario, JOINED))
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("scenario", triples(), ids=Scenario.short)
+def test_three_operations(explorer, stepped, scenario):
+    check(stepped, explorer.sampled(scenario, OF_THREE, SEED))
