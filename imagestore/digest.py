@@ -53,7 +53,7 @@ class Digest(str):
 
     @classmethod
     def trusted(cls, text: str) -> Self:
-        """``text`` as it stands, unchecked: for what was checked before, and for what a metadata row holds."""
+        """``text`` as it stands, unchecked: for what was checked before."""
         return str.__new__(cls, text)
 
     @property
@@ -109,6 +109,11 @@ class ImageID(Digest):
         """The ID of the image whose configuration has this digest (moby's ``IDFromDigest``)."""
         return cls(str(digest))
 
+    @classmethod
+    def stated(cls, text: str) -> ImageID:
+        """``text`` as a configuration or a metadata row states it, whatever it is; checked when it is used as an ID."""
+        return _StatedID.trusted(text)
+
     @property
     def digest(self) -> Digest:
         """The digest of the configuration bytes (moby's ``ID.Digest``).
@@ -117,6 +122,15 @@ class ImageID(Digest):
             InvalidDigestError: this is what a damaged or foreign metadata row holds, and no digest.
         """
         return Digest(str(self))
+
+
+class _StatedID(ImageID):
+    """An ID that nobody has checked: as it is of another class, ``ImageID(it)`` does, and so does every call that takes an ID."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"ImageID({str.__repr__(self)})"
 
 
 class DiffID(str):

@@ -201,7 +201,7 @@ class Image:
         if not rootfs:
             raise InvalidImageError("invalid image JSON, no RootFS key")
         if parent:
-            fields["parent"] = ImageID.trusted(parent)
+            fields["parent"] = ImageID.stated(parent)
         return image
 
     @classmethod
@@ -292,7 +292,7 @@ class Image:
         rootfs = self.rootfs or RootFS()
         created_by = " ".join(child.container_config.cmd or ())
         step = History.new(child.author, child.comment, created_by, is_empty_layer)
-        image = Image.stored(b"", ImageID.trusted(""), None)
+        image = Image.stored(b"", ImageID.stated(""), None)
         image.__dict__.update(
             _ZERO_FIELDS,
             docker_version=docker_version,

@@ -293,7 +293,7 @@ def image_of(image_id: ImageID, config: bytes, parent: bytes | None) -> Image:
 
 def parent_of(value: bytes | None) -> ImageID | None:
     """The parent that a metadata value names, whatever it is; None where there is no value."""
-    return None if value is None else ImageID.trusted(value.decode("utf-8", "surrogateescape"))
+    return None if value is None else ImageID.stated(value.decode("utf-8", "surrogateescape"))
 
 
 def search_bounds(term: str) -> tuple[bytes, bytes] | None:

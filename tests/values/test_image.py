@@ -28,7 +28,8 @@ def test_an_image_from_json_keeps_its_bytes_and_states_its_parent(data):
     image = Image.from_json(data)
     assert image.raw_json is data
     assert image.image_id == "sha256:" + hashlib.sha256(data).hexdigest()
-    assert type(image.image_id) is type(image.parent) is ImageID
+    assert isinstance(image.image_id, ImageID)
+    assert isinstance(image.parent, ImageID)
     assert (image.parent, image.v1_id, image.architecture, str(image.created)) == (
         "p",
         "",
