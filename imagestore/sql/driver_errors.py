@@ -29,6 +29,7 @@ _REMEDIES: Final = {
     "42501": "the database role lacks a right; grant SELECT, INSERT, UPDATE and DELETE on the imagestore_* tables",
     "42P01": "the tables are not there (any more); run 'imagestore db upgrade'",
     "53100": "the server's disk is full; nothing of this call was stored: make room and try again",
+    "57014": "the statement was cancelled, by statement_timeout or by somebody; nothing of this call was stored: try again",
     "57P01": "the server was stopped or ended this connection; try again",
     "40001": "other transactions changed the same rows; roll the whole transaction back and run it again",
     "40P01": "two transactions waited for each other; roll the whole transaction back and run it again",
@@ -40,6 +41,7 @@ _REMEDIES: Final = {
 _UNREACHABLE: Final = (
     "the server cannot be reached, or the connection was lost; check that it runs and that the URL names it"
 )
+_WRONG_OPTION: Final = "the part of the URL after '?' has what PostgreSQL's client library does not know; check it"
 _REFUSED: Final = "the server does not let this URL in; check its database, user and password"
 
 
@@ -88,9 +90,11 @@ def _remedy(error: DBAPIError) -> str | None:
     sqlstate = _sqlstate(error)
     if sqlstate:
         return _REMEDIES.get(sqlstate)
-    if type(error.orig).__module__.startswith("psycopg") and type(error.orig).__name__ == "OperationalError":
+    if not type(error.orig).__module__.startswith("psycopg"):
+        return None
+    if type(error.orig).__name__ == "OperationalError":
         return _REFUSED if "FATAL:" in str(error.orig) else _UNREACHABLE
-    return None
+    return _WRONG_OPTION if str(error.orig).startswith("invalid connection option") else None
 
 
 def _sqlstate(error: DBAPIError) -> str:

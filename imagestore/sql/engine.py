@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import sqlalchemy
-from sqlalchemy import URL, Connection, Engine, event, make_url
+from sqlalchemy import URL, Connection, Dialect, Engine, event, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 from sqlalchemy.pool import QueuePool
 
@@ -29,6 +29,7 @@ BEGIN: Final = "imagestore_begin"
 TIMEOUT: Final = 10.0
 """Seconds that a connection to SQLite waits for another one's write."""
 
+_LONGEST_TIMEOUT: Final = 2**31 - 1  # milliseconds; SQLite takes more for none at all
 _IN_ONE_STATEMENT: Final = 10_000  # parameters: SQLite takes 32,766, PostgreSQL 65,535
 
 _SUPPORTED: Final = {"sqlite": "pysqlite", "postgresql": "psycopg"}
@@ -54,6 +55,12 @@ def parse_url(url: str | URL) -> URL:
         raise UnusableBindError(f"unknown database 'postgres': write 'postgresql'; {_WRONG_URL}")
     if backend not in _SUPPORTED or driver not in ("", _SUPPORTED[backend]):
         raise UnusableBindError(f"unsupported database or driver {parsed.drivername!r}: {_WRONG_URL}")
+    if any("\0" in part for part in parsed if isinstance(part, str)):  # libpq would take what stands before it
+        raise UnusableBindError(f"a database URL has no NUL: {_WRONG_URL}")
+    if "@" in (parsed.host or ""):  # what stands before it was meant to be secret, and the resolver would show it
+        raise UnusableBindError("the host of a database URL has no '@': write '%40' where a password or a user has one")
+    if backend == "sqlite" and (parsed.username or parsed.host or parsed.port):
+        raise UnusableBindError(f"an SQLite database has no user and no host: {_WRONG_URL}")
     parsed = parsed.set(drivername=f"{backend}+{_SUPPORTED[backend]}")
     if backend == "sqlite" and parsed.database in (None, "", ":memory:"):
         return parsed.set(database=f"file:/imagestore-{secrets.token_hex(16)}", query={"vfs": "memdb", "uri": "true"})
@@ -110,6 +117,16 @@ def configure(engine: Engine, *, timeout: float = TIMEOUT) -> Engine:
     return engine
 
 
+def refuse_schema(dialect: Dialect, schema: str | None) -> None:
+    """Make sure that there can be such a schema.
+
+    Raises:
+        UnusableBindError: one is named, and the database is SQLite.
+    """
+    if schema is not None and dialect.name == "sqlite":
+        raise UnusableBindError(f"SQLite has no schemas: leave out schema={schema!r}, or use PostgreSQL")
+
+
 def is_missing_file(url: URL) -> bool:
     """Whether this is an SQLite file that does not exist; to connect would create it."""
     return url.get_backend_name() == "sqlite" and not url.query.get("uri") and not Path(url.database or "").exists()
@@ -133,6 +150,11 @@ def in_transaction(connection: Connection) -> bool:
     if connection.dialect.name == "sqlite":
         return bool(driver_connection.in_transaction)
     return connection.in_transaction() and not driver_connection.autocommit
+
+
+def is_autocommit(connection: Connection) -> bool:
+    """Whether the driver commits each statement by itself, or (SQLite since Python 3.12) never does what SQLAlchemy's commit asks."""
+    return getattr(connection.connection.dbapi_connection, "autocommit", False) is True
 
 
 def begin_snapshot(connection: Connection) -> None:
@@ -173,7 +195,7 @@ def _configure_sqlite(engine: Engine, *, sends_begin: bool, timeout: float) -> N
     def set_pragmas(connection: sqlite3.Connection, _record: object) -> None:
         connection.isolation_level = None
         # The timeout comes first: switching to WAL takes a lock that another process may hold.
-        connection.execute(f"PRAGMA busy_timeout = {round(timeout * 1000)}")
+        connection.execute(f"PRAGMA busy_timeout = {min(round(timeout * 1000), _LONGEST_TIMEOUT)}")
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA synchronous = FULL")
         try:
@@ -182,12 +204,13 @@ def _configure_sqlite(engine: Engine, *, sends_begin: bool, timeout: float) -> N
             if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_READONLY:
                 raise  # a read-only file keeps its journal mode, and is good for reading
 
-    if sends_begin:
+    if sends_begin and not event.contains(engine, "begin", _send_begin):  # an engine may be configured twice
+        event.listen(engine, "begin", _send_begin)
 
-        @event.listens_for(engine, "begin")
-        def send_begin(connection: Connection) -> None:
-            mode = connection.get_execution_options().get(BEGIN, "")
-            connection.exec_driver_sql(f"BEGIN {mode}".rstrip())
+
+def _send_begin(connection: Connection) -> None:
+    mode = connection.get_execution_options().get(BEGIN, "")
+    connection.exec_driver_sql(f"BEGIN {mode}".rstrip())
 
 
 def _read_binary(connection: Any, _record: object) -> None:
