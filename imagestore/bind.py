@@ -11,10 +11,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from types import TracebackType
-from typing import Any, Concatenate, Final, ParamSpec, Protocol, Self, TypeVar
+from typing import Any, Concatenate, Final, NoReturn, ParamSpec, Protocol, Self, TypeVar
 
-from sqlalchemy import URL, Connection, Engine, NestedTransaction
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import URL, Connection, Engine, NestedTransaction, event
+from sqlalchemy.exc import DBAPIError, ResourceClosedError
 
 from imagestore.errors import ReadOnlyError, SchemaMissingError, UnusableBindError
 from imagestore.sql.driver_errors import add_remedy, is_transient, remedies
@@ -26,7 +26,9 @@ from imagestore.sql.engine import (
     create_engine,
     enforces_foreign_keys,
     in_transaction,
+    is_autocommit,
     is_missing_file,
+    refuse_schema,
 )
 from imagestore.sql.revision import require_head
 
@@ -41,6 +43,14 @@ _NO_TRANSACTION: Final = (
     "imagestore.configure() before it connects"
 )
 _WRONG_DIALECT: Final = "a store works on SQLite and PostgreSQL, not on {!r}"
+_NO_BIND: Final = (
+    "a store is bound to an Engine or a Connection of SQLAlchemy, not to a {}: Store.open() takes a URL, and a Session has "
+    "connection()"
+)
+_CLOSED: Final = "the connection is closed: join one that is open and in a transaction"
+_AUTOCOMMIT: Final = (
+    "the engine is in autocommit, where an error would leave half a write behind: give the store one that is not"
+)
 _NO_FOREIGN_KEYS: Final = (
     "foreign keys are off on this connection: pass the engine to imagestore.configure() before it connects"
 )
@@ -97,17 +107,22 @@ def bind_to(bind: Engine | Connection | Bind, *, schema: str | None = None) -> B
     """A bind to what a host has, whose tables must be there already; one that is a bind stays what it is.
 
     Raises:
-        UnusableBindError: it is of another database, does not enforce foreign keys, or is a Connection in no transaction.
+        UnusableBindError: it is of another database, does not enforce foreign keys, commits each statement by itself, or is a
+            Connection in no transaction.
         SchemaError: the tables are missing, or of another revision.
     """
-    if not isinstance(bind, Engine | Connection):
+    if isinstance(bind, EngineBind | _HeldBind):
         return bind
+    if not isinstance(bind, Engine | Connection):
+        raise UnusableBindError(_NO_BIND.format(type(bind).__name__))
     if bind.dialect.name not in ("sqlite", "postgresql"):
         raise UnusableBindError(_WRONG_DIALECT.format(bind.dialect.name))
     made = EngineBind(bind, schema=schema) if isinstance(bind, Engine) else ConnectionBind(bind, schema=schema)
     made.read(require_head, schema=schema)
     if not made.read(enforces_foreign_keys):
         raise UnusableBindError(_NO_FOREIGN_KEYS)
+    if made.read(is_autocommit):
+        raise UnusableBindError(_AUTOCOMMIT)
     return made
 
 
@@ -124,6 +139,7 @@ class EngineBind:
     def __init__(
         self, writer: Engine, reader: Engine | None = None, *, schema: str | None = None, owned: bool = False
     ) -> None:
+        refuse_schema(writer.dialect, schema)
         options: dict[str, Any] = {} if schema is None else {"schema_translate_map": {None: schema}}
         self.engine = writer
         self._schema = schema
@@ -162,25 +178,37 @@ class EngineBind:
                 migrate.create(connection, schema=self._schema)
 
     def read(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run a function on a connection of the readers."""
-        try:
-            with self._reader.connect() as connection:
-                return function(connection, *args, **kwargs)
-        except DBAPIError as error:
-            add_remedy(error)
-            raise
-
-    def write(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run a function in a transaction of its own, and commit; at a deadlock or a lost race, again from the start."""
-        attempt = 0
+        """Run a function on a connection of the readers; where the server had ended that one, once more on a new one."""
+        again = False
         while True:
             try:
-                with self._transaction() as connection:
+                with self._reader.connect() as connection:
                     return function(connection, *args, **kwargs)
+            except DBAPIError as error:
+                add_remedy(error)
+                if again or not error.connection_invalidated:
+                    raise
+            again = True
+
+    def write(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a function in a transaction of its own, and commit.
+
+        It runs again from the start at a deadlock or a lost race, and where the server ended the connection before the commit; nobody
+        knows what became of a commit that was under way, so that error comes as it is.
+        """
+        attempt = 0
+        while True:
+            is_committing = False
+            try:
+                with self._transaction() as connection:
+                    result = function(connection, *args, **kwargs)
+                    is_committing = True
+                return result
             except DBAPIError as error:
                 attempt += 1
                 add_remedy(error)
-                if attempt == _ATTEMPTS or not is_transient(error):
+                is_undone = is_transient(error) or (error.connection_invalidated and not is_committing)
+                if attempt == _ATTEMPTS or not is_undone:
                     raise
             time.sleep(random.uniform(0, _PAUSE * 2**attempt))
 
@@ -200,8 +228,9 @@ class EngineBind:
             yield SnapshotBind(connection)
 
     def close(self) -> None:
-        """Dispose of the engines that were made for this bind; a host's stay as they are."""
+        """Dispose of the engines that were made for this bind, and let them connect no more; a host's stay as they are."""
         for engine in self._owned:
+            event.listen(engine, "do_connect", _refuse_to_connect)
             engine.dispose()
 
     @contextmanager
@@ -226,6 +255,8 @@ class _HeldBind:
                 return function(self._connection, *args, **kwargs)
             with self._translated():
                 return function(self._connection, *args, **kwargs)
+        except ResourceClosedError as error:
+            raise UnusableBindError(_CLOSED) from error
         except DBAPIError as error:
             add_remedy(error)
             raise
@@ -259,6 +290,9 @@ class ConnectionBind(_HeldBind):
     """
 
     def __init__(self, connection: Connection, *, schema: str | None = None) -> None:
+        if not isinstance(connection, Connection):
+            raise UnusableBindError(_NO_BIND.format(type(connection).__name__))
+        refuse_schema(connection.dialect, schema)
         super().__init__(connection, schema=schema)
         self._require_transaction()
         if not enforces_foreign_keys(connection):
@@ -266,25 +300,30 @@ class ConnectionBind(_HeldBind):
 
     def write(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a function in a savepoint: an error undoes what it wrote, and leaves the caller's transaction as it was."""
+        with self._savepoint(), self._translated():
+            return function(self._connection, *args, **kwargs)
+
+    @contextmanager
+    def begin(self) -> Iterator[Bind]:
+        """A savepoint around the block: an exception takes back what the block has done, and no more."""
+        with self._savepoint():
+            yield self
+
+    @contextmanager
+    def _savepoint(self) -> Iterator[None]:
         self._require_transaction()
         with remedies():
             savepoint = self._connection.begin_nested()
             try:
-                with self._translated():
-                    result = function(self._connection, *args, **kwargs)
+                yield
             except BaseException as error:
                 self._roll_back(savepoint, error)
                 raise
             savepoint.commit()
-        return result
-
-    def begin(self) -> AbstractContextManager[Bind]:
-        """The caller's transaction goes on."""
-        return nullcontext(self)
 
     def _require_transaction(self) -> None:
         if self._connection.closed:
-            raise UnusableBindError("the connection is closed: join one that is open and in a transaction")
+            raise UnusableBindError(_CLOSED)
         if self._connection.dialect.name not in ("sqlite", "postgresql"):
             raise UnusableBindError(_WRONG_DIALECT.format(self._connection.dialect.name))
         if not self._connection.in_transaction() or not in_transaction(self._connection):
@@ -316,3 +355,7 @@ class SnapshotBind(_HeldBind):
     def begin(self) -> AbstractContextManager[Bind]:
         """Refuse, as `write` does."""
         raise ReadOnlyError("a snapshot of Store.reading() is for reading: call Store.begin() of the store itself")
+
+
+def _refuse_to_connect(*_: object) -> NoReturn:
+    raise UnusableBindError("this store is closed: open it again")

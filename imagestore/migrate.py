@@ -24,7 +24,7 @@ from sqlalchemy.schema import CreateSchema, DropTable
 from imagestore.errors import SchemaLockedError, SchemaTooNewError, UnknownRevisionError, UnusableBindError
 from imagestore.sql import revision as revisions
 from imagestore.sql.driver_errors import is_missing_right
-from imagestore.sql.engine import in_transaction, reading_text
+from imagestore.sql.engine import in_transaction, is_autocommit, reading_text, refuse_schema
 from imagestore.sql.schema import PREFIX, VERSION_TABLE, metadata
 
 if TYPE_CHECKING:
@@ -172,8 +172,7 @@ def _alone(connection: Connection, schema: str | None, timeout: float) -> Iterat
     _refuse_autocommit(connection)
     joined = connection.in_transaction()
     if connection.dialect.name == "sqlite":
-        if schema is not None:
-            raise UnusableBindError(f"SQLite has no schemas: leave out schema={schema!r}, or use PostgreSQL")
+        refuse_schema(connection.dialect, schema)
         with nullcontext() if joined else connection.begin():
             _become_writer(connection)
             with connection.begin_nested():
@@ -196,7 +195,7 @@ def _alone(connection: Connection, schema: str | None, timeout: float) -> Iterat
 
 
 def _refuse_autocommit(connection: Connection) -> None:
-    if getattr(connection.connection.dbapi_connection, "autocommit", False) is True:
+    if is_autocommit(connection):
         raise UnusableBindError(
             "the connection is in autocommit: a migration is all or nothing, and needs transactions"
         )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, OperationalError
 
+import imagestore
 from imagestore import Store
 from imagestore.testing.makers import make_config, make_digest
 
@@ -46,11 +48,12 @@ def test_another_writer_who_does_not_end(sqlite_store, name):
 @pytest.mark.parametrize("name", CALLS)
 def test_a_file_that_is_no_database(tmp_path, name):
     path = tmp_path / "images.db"
-    with Store.open(f"sqlite:///{path}") as store:
-        store.close()
-        path.write_bytes(b"no database" * 1000)
-        with pytest.raises(DBAPIError) as caught:
-            CALLS[name](store)
+    Store.open(f"sqlite:///{path}").close()
+    store = Store(imagestore.configure(sa.create_engine(f"sqlite:///{path}")))
+    store.engine.dispose()
+    path.write_bytes(b"no database" * 1000)
+    with pytest.raises(DBAPIError) as caught:
+        CALLS[name](store)
     assert ["this file is no SQLite database" in note for note in told(caught.value)] == [True]
 
 
