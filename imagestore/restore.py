@@ -21,7 +21,6 @@ from imagestore.errors import (
     BlobNotFoundError,
     CorruptBlobError,
     ImageNotFoundError,
-    InvalidDigestError,
     InvalidImageError,
     LayerNotFoundError,
     MetadataNotFoundError,
@@ -32,7 +31,7 @@ from imagestore.errors import (
 from imagestore.image import Image
 from imagestore.layer import LayerGetReleaser, LayerMetadata
 from imagestore.sql import edges, images, metadata
-from imagestore.store import Store, creatable
+from imagestore.store import Store, creatable, possible_id
 
 _log: Final = logging.getLogger("imagestore")
 
@@ -154,9 +153,10 @@ class RestoredStore(Store):
                 _log.error("invalid image access: %s: %s", image_id, error)
 
     def _get_metadata(self, image_id: str, key: bytes) -> bytes | None:
+        known = possible_id(image_id)
         try:
-            return self._backend.get_metadata(ImageID(image_id), _text(key))
-        except (NotFoundError, InvalidDigestError):
+            return None if known is None else self._backend.get_metadata(known, _text(key))
+        except NotFoundError:
             return None
 
     def _set_metadata(self, image_id: str, key: bytes, value: bytes) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from operator import index
 from typing import TYPE_CHECKING, Final, Self
 
 from sqlalchemy import URL, Connection, Engine
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from imagestore.restore import RestoredStore
 
 _PAGE: Final = 1000
+_LONGEST_PAGE: Final = 2**63 - 1  # the databases count no further
 
 
 class Store(Bound):
@@ -214,6 +216,8 @@ class Store(Bound):
 
         Source: moby's ``Store.Search``.
         """
+        if not isinstance(term, str):
+            raise InvalidDigestError(term, f"expected a str, not {type(term).__name__}")
         return self._bind.read(images.search, term)
 
     def delete(self, image_id: str) -> list[LayerMetadata]:
@@ -259,7 +263,7 @@ class Store(Bound):
 
         Source: moby's ``Store.Children``.
         """
-        known = _image_id(image_id)
+        known = possible_id(image_id)
         return [] if known is None else self._bind.read(images.children, known)
 
     def set_last_updated(self, image_id: str) -> None:
@@ -333,7 +337,7 @@ class Store(Bound):
         """
         if limit < 1:
             raise InvalidError(f"a page has at least one image, not {limit}")
-        return self._page(None if after is None else ImageID(after), limit, heads)[0]
+        return self._page(None if after is None else ImageID(after), min(index(limit), _LONGEST_PAGE), heads)[0]
 
     def stream(self, *, heads: bool = False) -> Iterator[Image]:
         """All images, or all heads, in the order of their IDs, in constant memory: pages of a thousand, each a read of its own.
@@ -357,7 +361,7 @@ class Store(Bound):
         return self._bind.read(images.page, after, limit, heads)
 
     def _get_metadata(self, image_id: str, key: bytes) -> bytes | None:
-        known = _image_id(image_id)
+        known = possible_id(image_id)
         return None if known is None else self._bind.read(images.get_metadata, known, key)
 
     def _set_metadata(self, image_id: str, key: bytes, value: bytes) -> None:
@@ -407,12 +411,14 @@ def creatable(config: bytes) -> Image:
     return image
 
 
-def _image_id(text: str) -> ImageID | None:
+def possible_id(text: str) -> ImageID | None:
     """The ID, or None for what is no ID and so names no image."""
     try:
         return ImageID(text)
     except InvalidDigestError:
-        return None
+        if isinstance(text, str):
+            return None
+        raise
 
 
 def _now() -> bytes:

@@ -74,7 +74,7 @@ class SQLBackend(Bound):
 
     def set_metadata(self, digest: str, key: str, data: bytes) -> None:
         """Store a value beside a blob, which is verified, in place of an earlier one. A few statements by key."""
-        self._bind.write(_put, check_digest(digest), check_key(key), bytes(data))
+        self._bind.write(_put, check_digest(digest), check_key(key), bytes(memoryview(data)))
 
     def get_metadata(self, digest: str, key: str) -> bytes:
         """The value under a key. One read by key, in which the blob is verified."""
@@ -107,7 +107,8 @@ class SQLBackend(Bound):
             BlobNotFoundError: one of the blobs is missing; nothing is stored.
         """
         self._bind.write(
-            metadata.put_many, [(check_digest(digest), check_key(key), bytes(data)) for digest, key, data in values]
+            metadata.put_many,
+            [(check_digest(digest), check_key(key), bytes(memoryview(data))) for digest, key, data in values],
         )
 
 
