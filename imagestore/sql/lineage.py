@@ -12,20 +12,20 @@ from imagestore.sql.driver import Read
 from imagestore.sql.schema import images
 from imagestore.sql.types import ImageIDType
 
-_DEEPEST: Final = 1_000_000  # ends a walk over a damaged index, in which an image is its own ancestor
+_DEEPEST: Final = 100_000  # ends a walk up into a cycle, which only a damaged index has
 
 
 def _walk(upwards: bool) -> CTE:
     """The image ``:image_id`` and those above or below it, each with its distance."""
-    start = images.c.id == bindparam("image_id", type_=ImageIDType)
+    start = bindparam("image_id", type_=ImageIDType)
     walk = (
         select(images.c.id, images.c.parent, literal_column("0").label("depth"))
-        .where(start)
+        .where(images.c.id == start)
         .cte("walk", recursive=True)
     )
     step = images.alias("step")
     joined = step.c.id == walk.c.parent if upwards else step.c.parent == walk.c.id
-    further = walk.c.depth < literal_column(str(_DEEPEST))
+    further = (walk.c.depth < literal_column(str(_DEEPEST))) & (step.c.id != start)
     return walk.union_all(
         select(step.c.id, step.c.parent, walk.c.depth + literal_column("1"))
         .select_from(walk)
@@ -43,7 +43,7 @@ DESCENDANTS: Final = _ordered(_walk(upwards=False))
 
 
 def ancestors(connection: Connection, image_id: ImageID) -> list[ImageID]:
-    """The parent, its parent and so on, nearest first. One query, of the depth of the ancestry.
+    """The parent, its parent and so on, nearest first, at most 100,000. One query, of the depth of the ancestry.
 
     Raises:
         ImageNotFoundError: there is no such image.
@@ -64,4 +64,4 @@ def _others(connection: Connection, walk: Read, image_id: ImageID) -> list[Image
     found = walk.all(connection, image_id=image_id.raw)
     if not found:
         raise ImageNotFoundError(image_id)
-    return [ImageID.from_raw(raw) for (raw,) in found[1:]]
+    return [ImageID.from_raw(raw) for raw in dict.fromkeys(raw for (raw,) in found[1:])]
