@@ -263,14 +263,14 @@ def _remove_all(path: str) -> None:
 def _make_folder(path: str) -> None:
     """Go's ``os.MkdirAll``, with mode 0700 whatever the umask is, and synced."""
     try:
-        os.mkdir(path, 0o700)
+        try:
+            os.mkdir(path, 0o700)
+        except FileNotFoundError:
+            _make_folder(os.path.dirname(path))
+            os.mkdir(path, 0o700)
     except FileExistsError:
         if not os.path.isdir(path):
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path) from None
-        return
-    except FileNotFoundError:
-        _make_folder(os.path.dirname(path))
-        _make_folder(path)
         return
     os.chmod(path, 0o700)
     _sync(os.path.dirname(path))

@@ -115,6 +115,11 @@ def test_a_relative_root_stays_where_it_was(tmp_path, monkeypatch):
     assert list(contents_of(tmp_path / "imagedb")) == [DIGEST]
 
 
+def test_a_root_where_no_folder_can_be_made_is_named():
+    with pytest.raises(FileNotFoundError, match="/proc/imagedb"):  # /proc is there, and takes no folders
+        FSBackend("/proc/imagedb")
+
+
 def test_without_create_nothing_is_made(tmp_path):
     with pytest.raises(FileNotFoundError, match="content"):
         FSBackend(tmp_path / "missing", create=False)
