@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 _SECOND: Final = 1_000_000_000
 _MINUTE: Final = 60 * _SECOND
 _HOUR: Final = 60 * _MINUTE
-_DAY: Final = 24 * _HOUR
+_DAY: Final = 24  # hours, from here on
 _WEEK: Final = 7 * _DAY
 _MONTH: Final = 30 * _DAY
 _YEAR: Final = 365 * _DAY
@@ -41,16 +41,16 @@ def human_duration(nanoseconds: int) -> str:
     if nanoseconds < _HOUR:
         minutes = nanoseconds // _MINUTE
         return "About a minute" if minutes == 1 else f"{minutes} minutes"
-    hours = _rounded(nanoseconds, _HOUR)
+    hours = (nanoseconds + _HOUR // 2) // _HOUR  # the one unit that is rounded
     if hours < 48:
         return "About an hour" if hours == 1 else f"{hours} hours"
-    if nanoseconds < 2 * _WEEK:
-        return f"{_rounded(nanoseconds, _DAY)} days"
-    if nanoseconds < 2 * _MONTH:
-        return f"{_rounded(nanoseconds, _WEEK)} weeks"
-    if nanoseconds < 2 * _YEAR:
-        return f"{_rounded(nanoseconds, _MONTH)} months"
-    return f"{_rounded(nanoseconds, _YEAR)} years"
+    if hours < 2 * _WEEK:
+        return f"{hours // _DAY} days"
+    if hours < 2 * _MONTH:
+        return f"{hours // _WEEK} weeks"
+    if hours < 2 * _YEAR:
+        return f"{hours // _MONTH} months"
+    return f"{nanoseconds // _HOUR // _YEAR} years"
 
 
 def at(created: GoTime) -> str:
@@ -59,7 +59,3 @@ def at(created: GoTime) -> str:
         return f"{_EPOCH + timedelta(seconds=created.seconds):%Y-%m-%d %H:%M:%S} +0000 UTC".rjust(29, "0")
     except OverflowError:
         return str(created)
-
-
-def _rounded(nanoseconds: int, unit: int) -> int:
-    return (2 * nanoseconds + unit) // (2 * unit)
