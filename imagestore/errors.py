@@ -9,6 +9,7 @@
     │   └── LayerNotFoundError          a layer store has no such chain
     ├── InvalidError (ValueError)
     │   ├── InvalidDigestError          not an "algorithm:hex" digest, or not one of sha256 where that is needed
+    │   ├── InvalidReferenceError       not a name of an image as docker's users write it
     │   ├── InvalidImageError           bytes that Go's image.NewFromJSON or Store.Create refuses
     │   ├── InvalidBlobError            a blob without bytes
     │   ├── InvalidKeyError             a metadata key that no file name can be
@@ -101,6 +102,15 @@ class InvalidDigestError(InvalidError):
         self.text = text
         self.reason = reason
         super().__init__(f"invalid digest {_shown(text)}: {reason}")
+
+
+class InvalidReferenceError(InvalidError):
+    """A text that names no image; ``reason`` says why as the daemon says it, the message as ``docker tag`` does."""
+
+    def __init__(self, text: object, reason: str) -> None:
+        self.text = text
+        self.reason = reason
+        super().__init__(f"{_shown(text)} is not a valid repository/tag: {reason}")
 
 
 class InvalidImageError(InvalidError):

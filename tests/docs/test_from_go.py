@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import imagestore
+import imagestore.reference
 import imagestore.v1
 from imagestore import FSBackend, History, Image, ImageID, LayerGetReleaser, RootFS, Store, StoreBackend
 
@@ -40,6 +41,7 @@ OWNERS = {
     "SetLastUpdated": Store,
     "Map": Store,
     "SetBuiltLocally": Store,
+    "reference.ParseNormalizedNamed(s)": imagestore.reference,
 }
 """Whose the names of a row are, by the first Go name in it."""
 
