@@ -118,6 +118,7 @@ def check(connection: Connection, *, schema: str | None = None) -> list[str]:
     from alembic.autogenerate import compare_metadata
     from alembic.migration import MigrationContext
 
+    refuse_schema(connection.dialect, schema)
     options = {"target_metadata": metadata, "include_name": _include_own_name, "compare_type": True}
     with revisions.reading(connection), _search_path(connection, schema), reading_text(connection):
         found = compare_metadata(MigrationContext.configure(connection, opts=options), metadata)

@@ -79,11 +79,12 @@ class Store(Bound):
         Costs one statement, at any size: nothing is read at start.
 
         Args:
-            url: "sqlite:///images.db", "sqlite://" (in memory) or "postgresql+psycopg://user@host/database".
+            url: "sqlite:///images.db", "sqlite://" (in memory) or "postgresql+psycopg://user@host/database". In memory nobody writes
+                while somebody reads, so a write within `reading` of the same store waits for itself, and fails.
             schema: the PostgreSQL schema that has the tables, made where it is missing.
             create_schema: False: raise `SchemaMissingError` rather than make tables; for a role without that right.
             layer_stores: as for the class.
-            timeout: seconds that SQLite waits for another connection's write.
+            timeout: seconds that SQLite waits for another connection's write, at each of a write's five attempts.
 
         Raises:
             UnusableBindError: the URL is wrong, or its driver is not there.
@@ -117,7 +118,8 @@ class Store(Bound):
     def begin(self) -> Iterator[Self]:
         """One transaction for several calls: ``with store.begin() as joined: ...`` commits at the end, or rolls back on an exception.
 
-        It is not retried: after a deadlock (a note on the error tells of it) the caller runs the block again.
+        It is not retried: after a deadlock (a note on the error tells of it) the caller runs the block again. Of a store that has
+        joined a transaction it is a savepoint in that one.
 
         Raises:
             UnusableBindError: this store has layer stores, whose work a rollback would not undo.

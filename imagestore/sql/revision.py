@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError
 
 from imagestore.errors import ForeignSchemaError, SchemaMissingError, SchemaTooNewError, SchemaTooOldError
 from imagestore.sql.driver_errors import is_missing_table
+from imagestore.sql.engine import refuse_schema
 from imagestore.sql.schema import PREFIX, VERSION_TABLE
 
 REVISIONS: Final = ("0001",)
@@ -55,7 +56,9 @@ def find_revision(connection: Connection, *, schema: str | None = None) -> str |
 
     Raises:
         ForeignSchemaError: there are ``imagestore_`` tables without a revision.
+        UnusableBindError: a schema is named, and the database is SQLite.
     """
+    refuse_schema(connection.dialect, schema)
     with reading(connection):
         tables = {name for name in inspect(connection).get_table_names(schema=schema) if name.startswith(PREFIX)}
         found = _select(connection, schema) if VERSION_TABLE in tables else []

@@ -138,7 +138,8 @@ def test_tables_of_somebody_else(run_cli, database_url):
 
 
 def test_sqlite_has_no_schemas(run_cli, sqlite_url):
-    assert_told(run_cli("--store", sqlite_url, "--schema", "images", "db", "upgrade"), "SQLite has no schemas")
+    for command in (["images"], ["db", "upgrade"], ["db", "current"], ["db", "check"]):
+        assert_told(run_cli("--store", sqlite_url, "--schema", "images", *command), "SQLite has no schemas")
 
 
 LOOKING = [["inspect"], ["history"], ["children"], ["ancestors"], ["rmi"]]
