@@ -13,6 +13,8 @@ import click
 
 _CONTROL: Final = re.compile("[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 _GAP: Final = "   "  # between two columns, as docker has it
+_WHOLE: Final = {"IMAGE", "IMAGE ID", "CREATED"}  # columns that are never folded
+_NARROWEST: Final = 10  # letters of a folded column
 
 
 def printable(text: str) -> str:
@@ -27,10 +29,10 @@ def write_lines(lines: Iterable[str]) -> None:
 
 
 def write_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Write a table as docker does; texts that are too long for the terminal are folded into their column."""
+    """Write a table as docker does; texts that are too long for the terminal are folded into their column, if that has room there."""
     cells = [[printable(cell.replace("\t", " ")) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(headings, *cells, strict=True)]
-    if sys.stdout.isatty() and sum(widths) + len(_GAP) * len(widths) > shutil.get_terminal_size().columns:
+    if sys.stdout.isatty() and _must_fold(headings, widths):
         _write_folded(headings, cells)
         return
     for row in (headings, *cells):
@@ -71,6 +73,13 @@ def _json(value: object, indent: int | None = None) -> str:
     return _CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
+def _must_fold(headings: Sequence[str], widths: Sequence[int]) -> bool:
+    """Whether the table is wider than the terminal, and fits when it is folded."""
+    narrowest = (w if heading in _WHOLE else min(w, _NARROWEST) for heading, w in zip(headings, widths, strict=True))
+    room = shutil.get_terminal_size().columns - len(_GAP) * len(widths)
+    return sum(narrowest) <= room < sum(widths)
+
+
 def _write_folded(headings: Sequence[str], cells: list[list[str]]) -> None:
     from rich.console import Console
     from rich.table import Table
@@ -78,7 +87,7 @@ def _write_folded(headings: Sequence[str], cells: list[list[str]]) -> None:
 
     table = Table(box=None, pad_edge=False, padding=(0, len(_GAP), 0, 0), header_style="")
     for heading in headings:
-        table.add_column(heading, overflow="fold", no_wrap=heading in {"IMAGE", "IMAGE ID", "CREATED"})
+        table.add_column(heading, overflow="fold", no_wrap=heading in _WHOLE)
     for row in cells:
         table.add_row(*map(Text, row))
     Console(highlight=False).print(table)

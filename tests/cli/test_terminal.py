@@ -88,6 +88,18 @@ def test_a_table_on_a_terminal(sqlite_store, columns):
     assert is_harmless(written.replace("\r\n", "\n"))
 
 
+@pytest.mark.parametrize("columns", [20, 80, 100])
+@pytest.mark.parametrize("command", ["images", "history"])
+def test_a_table_that_cannot_be_folded_keeps_its_lines(sqlite_store, columns, command):
+    """There is no room beside the IDs: the terminal may break the lines, but nothing is cut off."""
+    image_id = sqlite_store.create(make_config(history=[{"created_by": "COPY . /src", "empty_layer": True}]))
+    arguments = [image_id] if command == "history" else []
+    store = "--store", sqlite_store.engine.url
+    written, _ = on_terminal(*store, command, "--no-trunc", *arguments, stream="stdout", columns=columns)
+    assert [line.split("   ")[0] for line in written.splitlines()[1:]] == [image_id]
+    assert written.splitlines()[1].rstrip().endswith("COPY . /src" if command == "history" else " ago")
+
+
 def test_a_progress_bar(sqlite_store, tmp_path):
     written, out = on_terminal("--store", sqlite_store.engine.url, "import-docker", TAR, stream="stderr")
     assert "Importing blobs" in written or "Importing metadata" in written
