@@ -10,11 +10,11 @@ import click
 from imagestore.cli.errors import ERROR, failure, tell
 from imagestore.cli.location import Location
 from imagestore.cli.output import write_lines
-from imagestore.cli.program import image_term
+from imagestore.cli.program import AnyPath, image_term
 
 
 @click.command()
-@click.argument("files", metavar="FILE...", nargs=-1, required=True)
+@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=AnyPath())
 @click.pass_obj
 def create(location: Location, files: tuple[str, ...]) -> None:
     """Store image configurations, and print their IDs.

@@ -11,19 +11,20 @@ import click
 
 from imagestore.cli.errors import tell
 from imagestore.cli.location import Location
+from imagestore.cli.program import AnyPath
 
 if TYPE_CHECKING:
     from imagestore.backend import Copied, Progress
 
 
 @click.command()
-@click.argument("path")
+@click.argument("path", type=AnyPath())
 @click.pass_obj
 def import_docker(location: Location, path: str) -> None:
     """Copy a Docker daemon's images into the store.
 
-    Their parents and times are copied too. PATH is the daemon's data root, its folder image/<driver>, or a tar of either, compressed or
-    not. It is only read. Interrupted, run it again: it goes on where it was.
+    Their parents and times are copied too. PATH is the daemon's data root, its folder image/<driver>, or a tar of either, plain or
+    compressed with gzip, bzip2 or xz. It is only read. Interrupted, run it again: it goes on where it was.
 
     \b
     Examples:
@@ -38,7 +39,7 @@ def import_docker(location: Location, path: str) -> None:
 
 
 @click.command()
-@click.argument("directory")
+@click.argument("directory", type=AnyPath(file_okay=False))
 @click.pass_obj
 def export_docker(location: Location, directory: str) -> None:
     """Write all images as a Docker daemon has them.
@@ -58,7 +59,7 @@ def export_docker(location: Location, directory: str) -> None:
 
 
 def _tell(copied: Copied) -> None:
-    tell(f"copied {copied.blobs} blobs and {copied.metadata} values of metadata")
+    tell(f"copied {copied.blobs} images and {copied.metadata} values of metadata")
 
 
 @contextmanager

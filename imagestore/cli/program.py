@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Final
+from typing import Any, Final
 
 import click
 
@@ -38,7 +38,12 @@ class _Lazy(click.Group):
         return command
 
 
-@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+_NAMES: Final = [click.Command(name) for name in _COMMANDS]  # what click compares with a name that is mistyped
+
+
+@click.group(
+    cls=_Lazy, commands=_NAMES, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120}
+)
 @click.option(
     "--store",
     metavar="URL",
@@ -75,6 +80,16 @@ def program(context: click.Context, store: str | None, schema: str | None) -> No
       IMAGESTORE_URL=postgresql+psycopg://user@host/images imagestore heads
     """
     context.obj = Location(store, schema)
+
+
+class AnyPath(click.Path):
+    """A path, as the type of an argument; the shell completes it."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Refuse an empty one, as of an unset variable, which would be the folder that one is in."""
+        if not value:
+            self.fail("a path has at least one character", param, ctx)
+        return super().convert(value, param, ctx)
 
 
 def image_term(value: str) -> str:

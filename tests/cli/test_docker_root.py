@@ -26,7 +26,7 @@ def source(request, tmp_path):
 
 @pytest.fixture
 def imported(cli):
-    assert cli("import-docker", TAR) == (0, "", "imagestore: copied 10 blobs and 6 values of metadata\n")
+    assert cli("import-docker", TAR) == (0, "", "imagestore: copied 10 images and 6 values of metadata\n")
     return cli
 
 
@@ -41,7 +41,7 @@ def test_every_form_of_a_data_root_is_imported(cli, source):
 
 
 def test_a_second_import_finds_nothing_to_do(imported):
-    assert imported("import-docker", TAR).err == "imagestore: copied 0 blobs and 0 values of metadata\n"
+    assert imported("import-docker", TAR).err == "imagestore: copied 0 images and 0 values of metadata\n"
 
 
 def test_images_shows_all_the_newest_first(imported):
@@ -91,7 +91,7 @@ def test_history_shows_what_docker_shows(imported, image):
 
 
 def test_the_export_has_the_same_bytes(imported, tmp_path):
-    assert imported("export-docker", tmp_path / "vfs").err == "imagestore: copied 10 blobs and 6 values of metadata\n"
+    assert imported("export-docker", tmp_path / "vfs").err == "imagestore: copied 10 images and 6 values of metadata\n"
     with tarfile.open(TAR) as tar:
         members = [each for each in tar.getmembers() if "/imagedb/" in each.name and each.isfile()]
         wanted = {each.name.removeprefix("image/vfs/"): tar.extractfile(each).read() for each in members}

@@ -167,6 +167,12 @@ def test_the_shell_completes_commands_and_options():
     assert complete("imagestore images --format ") == ["table", "json"]
 
 
+@pytest.mark.parametrize("command", ["create", "import-docker", "export-docker"])
+def test_the_shell_completes_paths(command):
+    """It does so itself, where it is told that what is written so far is one."""
+    assert complete(f"imagestore {command} ./exa") == ["./exa"]
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_the_shell_learns_to_complete(shell):
     done = subprocess.run(
