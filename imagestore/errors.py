@@ -214,7 +214,7 @@ class CorruptBlobError(DataLossError):
 
     def __init__(self, digest: str) -> None:
         self.digest = digest
-        super().__init__(f"failed to verify: {digest}: the stored bytes are damaged; restore this blob from a copy")
+        super().__init__(f"failed to verify: {digest}: the stored bytes are damaged; store the sound ones again")
 
 
 class IncompleteCopyError(DataLossError):

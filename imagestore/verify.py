@@ -122,7 +122,7 @@ def _judge_blob(blob: checks.StoredBlob) -> _Damage | None:
     found = Digest.from_bytes(blob.data)
     if found != blob.digest:
         cause = f"the {len(blob.data)} bytes that are stored have the digest {found}"
-        remedy = "take the bytes from a backup or another store, then delete this blob and store it again"
+        remedy = "store the sound bytes again, from a backup or another store: they take the place of these"
         return _Damage(Finding(FindingKind.CORRUPT_BLOB, blob.digest, cause, remedy))
     if is_image(blob.data) == blob.has_row:
         return None

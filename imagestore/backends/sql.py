@@ -52,7 +52,7 @@ class SQLBackend(Bound):
         return self._bind.read(blobs.get_many, [check_digest(digest) for digest in digests])
 
     def set(self, data: bytes) -> Digest:
-        """Store a blob and return its digest. One that is an image is an image of the store from then on."""
+        """Store a blob and return its digest. One that is an image is an image of the store from then on. Damaged bytes are mended."""
         return self.set_many([data])[0]
 
     def set_many(self, data: Sequence[bytes]) -> list[Digest]:
@@ -122,7 +122,8 @@ def is_image(data: bytes) -> bool:
 
 
 def _store(connection: Connection, configs: dict[ImageID, bytes], others: dict[Digest, bytes]) -> None:
-    blobs.insert_many(connection, others)
+    new = set(blobs.insert_many(connection, others))
+    blobs.mend(connection, {digest: data for digest, data in others.items() if digest not in new})
     images.create_many(connection, configs)
 
 

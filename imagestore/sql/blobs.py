@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Final, TypeVar
 
-from sqlalchemy import Connection, LargeBinary, bindparam, delete, select
+from sqlalchemy import Connection, LargeBinary, bindparam, delete, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from imagestore.digest import Digest
@@ -19,6 +19,11 @@ from imagestore.sql.types import SHA256
 D = TypeVar("D", bound=Digest)
 
 _INSERT: Final = insert(blobs).on_conflict_do_nothing().returning(blobs.c.digest)
+_MEND: Final = (
+    update(blobs)
+    .where(blobs.c.digest == bindparam("blob"), blobs.c.data != bindparam("sound"))
+    .values(data=bindparam("sound", type_=LargeBinary))
+)
 _DELETE: Final = delete(blobs).where(blobs.c.digest == bindparam("blob"))
 SELECT: Final = Read(select(blobs.c.data).where(blobs.c.digest == bindparam("blob", type_=SHA256)), few=True)
 _SELECT_MANY: Final = select(blobs.c.digest, blobs.c.data).where(blobs.c.digest.in_(bindparam("blobs", expanding=True)))
@@ -62,12 +67,18 @@ def insert_one(connection: Connection, digest: Digest, data: bytes) -> bool:
 
 
 def insert_many(connection: Connection, data: Mapping[D, bytes]) -> list[Digest]:
-    """Store blobs, those that are there already staying as they are; returns those that are new. One statement for a thousand.
+    """Store blobs; returns those that are new. One statement for a thousand. What is there already is left to `mend`.
 
     They go in the order of the digests, so that two callers never wait for each other crosswise.
     """
     rows = [{"digest": digest, "data": data[digest]} for digest in sorted(data)]
     return list(connection.execute(_INSERT, rows).scalars()) if rows else []
+
+
+def mend(connection: Connection, data: Mapping[D, bytes]) -> None:
+    """Put sound bytes in place of damaged ones, of blobs that are there; one statement for all. A sound blob is not written."""
+    if data:
+        connection.execute(_MEND, [{"blob": digest, "sound": data[digest]} for digest in sorted(data)])
 
 
 def delete_one(connection: Connection, digest: Digest) -> None:

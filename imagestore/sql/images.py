@@ -89,8 +89,8 @@ METADATA: Final = Read(
 )
 
 _INSERT: Final = insert(images).on_conflict_do_nothing()
-# Meets `edges.hold` of a delete: what the insert of the blob has met is there until this transaction ends. Without it: create and then
-# link, in one transaction, is answered "no such image".
+# These meet `edges.hold` of a delete: what an insert has met is there until this transaction ends. Without them, in the words of
+# tests/concurrency/test_locks.py: "create and link, and delete", "create many and link, and delete".
 _HOLD_SHARED: Final = _exists.with_for_update(read=True, key_share=True)
 _HOLD_MANY: Final = _EXISTING.order_by(images.c.id).with_for_update(read=True, key_share=True)
 
@@ -98,12 +98,13 @@ _HOLD_MANY: Final = _EXISTING.order_by(images.c.id).with_for_update(read=True, k
 def create(connection: Connection, image_id: ImageID, config: bytes) -> bool:
     """Store an image, whose bytes the caller has parsed; returns whether it is new. A handful of statements by key.
 
-    Children whose metadata already names the new ID get their edge.
+    Children whose metadata already names the new ID get their edge. Of an image that is there, damaged bytes are mended.
     """
     for _ in range(_ATTEMPTS):
         if blobs.insert_one(connection, image_id, config):
             break
         if connection.execute(_HOLD_SHARED, {"image_id": image_id}).first() is not None:
+            blobs.mend(connection, {image_id: config})
             return False
     else:
         return adopt(connection, image_id)
@@ -320,8 +321,8 @@ def only(term: str, found: Sequence[ImageID]) -> ImageID:
 
 def _create_batch(connection: Connection, missing: dict[ImageID, bytes]) -> None:
     for _ in range(_ATTEMPTS):
-        for image_id in connection.execute(_HOLD_MANY, {"image_ids": sorted(missing)}).scalars():
-            del missing[image_id]
+        there = connection.execute(_HOLD_MANY, {"image_ids": sorted(missing)}).scalars().all()
+        blobs.mend(connection, {image_id: missing.pop(image_id) for image_id in there})
         inserted = [ImageID.trusted(digest) for digest in blobs.insert_many(connection, missing)]
         if inserted:
             connection.execute(_INSERT, [{"id": image_id} for image_id in inserted])

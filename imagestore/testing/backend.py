@@ -308,6 +308,16 @@ class StoreBackendContract(BackendSubject):
         assert list(backend.walk()) == sorted([digest, other])
         assert backend.get(other) == b"other"
 
+    def test_sound_bytes_mend_a_damaged_blob_and_keep_its_metadata(self) -> None:
+        backend = self.make_backend()
+        for data in (b"foobar", make_config()):
+            digest = backend.set(data)
+            backend.set_metadata(digest, "key", b"value")
+            self.damage(backend, digest, b"{}")
+            assert backend.set(data) == digest
+            assert backend.get(digest) == data
+            assert backend.get_metadata(digest, "key") == b"value"
+
     def test_a_damaged_blob_can_be_removed_and_set_again(self) -> None:
         backend = self.make_backend()
         digest = backend.set(b"foobar")

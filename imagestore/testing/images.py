@@ -392,6 +392,18 @@ class ImagesContract(StoreSubject):
 
     # Damage
 
+    def test_to_create_it_again_mends_a_damaged_image(self) -> None:
+        store = self.make_store()
+        first, second = store.create(make_config("first")), store.create(make_config("second"))
+        store.set_parent(second, first)
+        self.damage(store, second, b"{}")
+        assert store.create(make_config("second")) == second
+        assert store.get(second).raw_json == make_config("second")
+        self.damage(store, first, b"{}")
+        assert store.create_many([make_config("first"), make_config("third")])[0] == first
+        assert store.get(first).raw_json == make_config("first")
+        assert store.children(first) == [second]
+
     def test_a_damaged_image_is_not_given_out(self) -> None:
         store = self.make_store()
         damaged, sound = store.create(make_config("damaged")), store.create(make_config("sound"))

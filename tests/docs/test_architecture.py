@@ -69,14 +69,14 @@ def assert_sent(sent, patterns):
 def test_create(postgres_store, sent):
     parent, child = make_image("parent"), postgres_store.create(make_config("child"))
     postgres_store.backend.set_metadata(child, "parent", parent.image_id.encode())
-    blob, there, *new = statements("create")
+    blob, there, mend, *new = statements("create")
     sent.clear()
     postgres_store.create(parent.raw_json)
     assert_sent(sent, [blob, *new])
     assert postgres_store.children(parent.image_id) == [child]
     sent.clear()
     postgres_store.create(parent.raw_json)
-    assert_sent(sent, [blob, there])
+    assert_sent(sent, [blob, there, mend])
 
 
 def test_delete(postgres_store, sent):
