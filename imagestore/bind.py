@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from types import TracebackType
 from typing import Any, Concatenate, Final, NoReturn, ParamSpec, Protocol, Self, TypeVar
 
@@ -17,7 +17,7 @@ from sqlalchemy import URL, Connection, Engine, NestedTransaction, event
 from sqlalchemy.exc import DBAPIError, ResourceClosedError
 
 from imagestore.errors import ReadOnlyError, SchemaMissingError, UnusableBindError
-from imagestore.sql.driver_errors import add_remedy, is_transient, remedies
+from imagestore.sql.driver_errors import add_remedy, had_failed, is_transient, remedies
 from imagestore.sql.engine import (
     BEGIN,
     TIMEOUT,
@@ -312,14 +312,15 @@ class ConnectionBind(_HeldBind):
     @contextmanager
     def _savepoint(self) -> Iterator[None]:
         self._require_transaction()
+        savepoint = None
         with remedies():
-            savepoint = self._connection.begin_nested()
             try:
+                savepoint = self._connection.begin_nested()
                 yield
+                savepoint.commit()
             except BaseException as error:
-                self._roll_back(savepoint, error)
+                self._undo(savepoint, error)
                 raise
-            savepoint.commit()
 
     def _require_transaction(self) -> None:
         if self._connection.closed:
@@ -329,16 +330,18 @@ class ConnectionBind(_HeldBind):
         if not self._connection.in_transaction() or not in_transaction(self._connection):
             raise UnusableBindError(_NO_TRANSACTION)
 
-    def _roll_back(self, savepoint: NestedTransaction, error: BaseException) -> None:
+    def _undo(self, savepoint: NestedTransaction | None, error: BaseException) -> None:
         connection = self._connection
-        if connection.invalidated:
+        if connection.invalidated or (savepoint is None and had_failed(error)):
             return
-        if in_transaction(connection):
-            savepoint.rollback()
-            return
-        # A full disk makes SQLite roll back all of it. The caller must not believe that a commit keeps its own rows.
+        if savepoint is not None and savepoint.is_active and in_transaction(connection):
+            with suppress(DBAPIError):
+                savepoint.rollback()
+                return
+        # A full disk makes SQLite roll back all of it; or a statement of the savepoint itself has failed, after which SQLite's COMMIT
+        # would keep half, and PostgreSQL's would be a silent ROLLBACK. The caller must not believe that a commit keeps its own rows.
         connection.invalidate(error)
-        error.add_note("SQLite has rolled back the caller's whole transaction: roll it back and run it again")
+        error.add_note("the caller's whole transaction is undone: roll it back and run it again")
 
 
 class SnapshotBind(_HeldBind):

@@ -13,6 +13,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 
 _TRY_AGAIN: Final = {"40001", "40P01"}  # serialization_failure, deadlock_detected
 _FOREIGN_KEY: Final = "23503"
+_FAILED: Final = "25P02"
 
 _REMEDIES: Final = {
     "SQLITE_BUSY": "another connection has kept the database locked for longer than the busy timeout; try again, or find who holds it",
@@ -21,6 +22,7 @@ _REMEDIES: Final = {
     "SQLITE_IOERR": "the operating system refused to write or read the database file; nothing of this call was stored",
     "SQLITE_READONLY": "the database file or its folder cannot be written by this user; check their modes",
     "SQLITE_CANTOPEN": "the database file cannot be opened; check that its folder exists and that this user may write there",
+    "SQLITE_INTERRUPT": "the statement was interrupted; nothing of this call was stored: try again",
     "SQLITE_NOTADB": "this file is no SQLite database; give the path of another one",
     "SQLITE_CORRUPT": "the database file is damaged; restore it from a backup",
     "25006": "the server or the transaction is read-only; connect to the primary",
@@ -48,6 +50,11 @@ _REFUSED: Final = "the server does not let this URL in; check its database, user
 def is_transient(error: DBAPIError) -> bool:
     """Whether the whole transaction may be run again: a deadlock, a serialization failure, a lock that was not had in time."""
     return _sqlstate(error) in _TRY_AGAIN or _sqlite_name(error).startswith(("SQLITE_BUSY", "SQLITE_LOCKED"))
+
+
+def had_failed(error: BaseException) -> bool:
+    """Whether the transaction had failed before the statement (PostgreSQL)."""
+    return isinstance(error, DBAPIError) and _sqlstate(error) == _FAILED
 
 
 def is_foreign_key_violation(error: IntegrityError) -> bool:
