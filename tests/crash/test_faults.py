@@ -1,0 +1,242 @@
+"""Each write of a store on SQL with the Nth statement failing once, for every N until none is left to fail.
+
+Afterwards all is as it was before, or as it is to be, and the second try succeeds; a bound store tries again by itself where the database
+says that it may succeed. In a host's transaction the host's own rows stay with what it believes: either its commit fails, or they are
+there.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tempfile
+
+import pytest
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+from imagestore import bind
+from imagestore.digest import Digest, ImageID
+from imagestore.errors import ImageStoreError
+from imagestore.sql.engine import create_engine
+from imagestore.store import Store
+from imagestore.testing.makers import make_config, make_digest
+from imagestore.verify import FindingKind, verify
+from tests.backends.conftest import MEMORY
+from tests.crash.faults import Faults, busy, deadlock, disk_full, ended, interrupted
+
+CONFIGS = {name: make_config(name) for name in "abcdefghxyz"}
+A, B, C, D, E, F, G, H, X, Y, Z = (ImageID.from_bytes(config) for config in CONFIGS.values())
+BLOB = b"no image"
+BLOB_DIGEST = Digest.from_bytes(BLOB)
+TIME = b"2020-10-01T12:00:00Z"
+A_TIME = re.compile(r"\d{4}-\d\d-\d\dT")
+
+
+def prepare(store):
+    """c > b > a and e > d; y waits for x, which is not there; f > g > h, and h names f."""
+    store.create_many(config for name, config in CONFIGS.items() if name not in "xz")
+    for child, parent in ((B, A), (C, B), (E, D), (F, G), (G, H)):
+        store.set_parent(child, parent)
+    backend = store.backend
+    backend.set(BLOB)
+    for digest, key, value in (
+        (Y, "parent", X.encode()),
+        (H, "parent", F.encode()),
+        (B, "lastUpdated", TIME),
+        (B, "lastUsed", TIME),
+        (B, "key", b"value"),
+        (BLOB_DIGEST, "parent", A.encode()),
+    ):
+        backend.set_metadata(digest, key, value)
+
+
+WRITES = {
+    "create": lambda store: store.create(CONFIGS["x"]),
+    "create what exists": lambda store: store.create(CONFIGS["b"]),
+    "create_many": lambda store: store.create_many(CONFIGS[name] for name in "xbz"),
+    "delete with a child": lambda store: store.delete(B),
+    "delete without": lambda store: store.delete(C),
+    "delete in a cycle": lambda store: store.delete(G),
+    "set_parent": lambda store: store.set_parent(Y, A),
+    "set_parent of a parent": lambda store: store.set_parent(D, C),
+    "set_parent in place of another": lambda store: store.set_parent(B, D),
+    "set_parent in a cycle": lambda store: store.set_parent(G, A),
+    "set_last_updated": lambda store: store.set_last_updated(B),
+    "touch": lambda store: store.touch(A),
+    "set_built_locally": lambda store: store.set_built_locally(B),
+    "backend.set an image": lambda store: store.backend.set(CONFIGS["x"]),
+    "backend.set a blob": lambda store: store.backend.set(b"another"),
+    "backend.set_metadata parent": lambda store: store.backend.set_metadata(D, "parent", C.encode()),
+    "backend.set_metadata parent, unknown": lambda store: store.backend.set_metadata(C, "parent", X.encode()),
+    "backend.set_metadata parent, a cycle": lambda store: store.backend.set_metadata(A, "parent", C.encode()),
+    "backend.set_metadata parent, none": lambda store: store.backend.set_metadata(C, "parent", b"no ID"),
+    "backend.set_metadata lastUsed": lambda store: store.backend.set_metadata(B, "lastUsed", b"2020-10-01T13:00:00Z"),
+    "backend.set_metadata another": lambda store: store.backend.set_metadata(B, "key", b"other"),
+    "backend.delete_metadata parent": lambda store: store.backend.delete_metadata(G, "parent"),
+    "backend.delete_metadata lastUpdated": lambda store: store.backend.delete_metadata(B, "lastUpdated"),
+    "backend.delete_metadata another": lambda store: store.backend.delete_metadata(B, "key"),
+    "backend.delete": lambda store: store.backend.delete(D),
+    "backend.delete a blob": lambda store: store.backend.delete(BLOB_DIGEST),
+}
+REFUSED = {
+    "set_parent, unknown": lambda store: store.set_parent(Y, make_digest()),
+    "set_parent, a cycle": lambda store: store.set_parent(A, C),
+    "touch, unknown": lambda store: store.touch(make_digest()),
+    "delete, unknown": lambda store: store.delete(make_digest()),
+    "backend.set_metadata, unknown": lambda store: store.backend.set_metadata(make_digest(), "key", b"value"),
+}
+CALLS = WRITES | REFUSED
+
+STRIKES = [
+    ("sqlite", interrupted),
+    ("sqlite", busy),
+    ("postgresql", disk_full),
+    ("postgresql", deadlock),
+    ("postgresql", ended),
+]
+striking = pytest.mark.parametrize(
+    ("database", "strike"), STRIKES, indirect=["database"], ids=lambda each: getattr(each, "__name__", each)
+)
+
+
+TABLES = ("imagestore_blobs", "imagestore_images", "imagestore_metadata")
+READ = """
+    SELECT 'metadata', digest, key, value, NULL, NULL FROM imagestore_metadata
+    UNION ALL SELECT 'blob', digest, data, NULL, NULL, NULL FROM imagestore_blobs
+    UNION ALL SELECT 'image', id, parent, NULL, last_updated, last_used FROM imagestore_images
+    UNION ALL SELECT 'host', NULL, NULL, NULL, NULL, NULL FROM host_rows
+"""
+HOST_ROW = ("host", *[None] * 5)
+
+
+class Database:
+    """A store whose statements can be made to fail, and its rows, which can be brought back."""
+
+    def __init__(self, url):
+        self.engine = create_engine(url)
+        self.faults = Faults(self.engine)
+        self.store = Store(self.engine)
+        prepare(self.store)
+        with self.engine.begin() as connection:
+            connection.exec_driver_sql("CREATE TABLE host_rows (number INTEGER)")
+            for table in TABLES:
+                connection.exec_driver_sql(f"CREATE TABLE {table}_before AS SELECT * FROM {table}")
+        self.before = self.state()
+
+    def state(self):
+        """All rows, those of the host too; a time of this run is "now"."""
+        with self.engine.connect() as connection:
+            return {tuple(map(_now_or, row)) for row in connection.exec_driver_sql(READ)}
+
+    def restore(self):
+        """Bring back the rows that `prepare` has made."""
+        with self.engine.begin() as connection:
+            for table in ("host_rows", *reversed(TABLES)):
+                connection.exec_driver_sql(f"DELETE FROM {table}")
+            for table in TABLES:
+                connection.exec_driver_sql(f"INSERT INTO {table} SELECT * FROM {table}_before")
+
+
+def write_host_row(connection):
+    connection.exec_driver_sql("INSERT INTO host_rows VALUES (1)")
+
+
+def _now_or(value):
+    text = value if isinstance(value, str) else (value or b"").decode("latin-1")
+    return "now" if A_TIME.match(text) and not text.startswith(TIME.decode()[:10]) else value
+
+
+@pytest.fixture(scope="module")
+def database(request):
+    if request.param == "sqlite":
+        template = request.getfixturevalue("sqlite_template")
+        with tempfile.TemporaryDirectory(prefix="imagestore-", dir=MEMORY if MEMORY.is_dir() else None) as folder:
+            made = Database(f"sqlite:///{shutil.copy(template, folder)}")
+            yield made
+            made.engine.dispose()
+    else:
+        server = request.getfixturevalue("postgres_server")
+        url = server.create_database(template=request.getfixturevalue("postgres_template"))
+        made = Database(url)
+        yield made
+        made.engine.dispose()
+        server.drop_database(url)
+
+
+@pytest.fixture(autouse=True)
+def without_pauses(monkeypatch):
+    monkeypatch.setattr(bind, "_PAUSE", 0.0)
+
+
+def failure(call, store):
+    """The error that the call raises, if any."""
+    try:
+        call(store)
+    except (SQLAlchemyError, ImageStoreError) as error:
+        return error
+    return None
+
+
+def undisturbed(database, call):
+    """What is there after a call that nothing disturbs, and the kind of its error, if any."""
+    database.restore()
+    error = failure(call, database.store)
+    found = [finding for finding in verify(database.store) if finding.kind is not FindingKind.PARENT_CYCLE]
+    assert found == []
+    after = database.state()
+    database.restore()
+    return after, type(error)
+
+
+@striking
+@pytest.mark.parametrize("name", CALLS)
+def test_a_bound_write_is_whole_or_not_at_all(database, strike, name):
+    call = CALLS[name]
+    after, usual = undisturbed(database, call)
+    for number in range(1, 100):
+        with database.faults.failing(number, strike) as fault:
+            error = failure(call, database.store)
+        if fault.statement is None:
+            break
+        told = f"{number}: {fault.statement}"
+        if strike in (busy, deadlock) or (strike is ended and fault.statement != "COMMIT"):
+            assert type(error) is usual, told
+        else:
+            assert isinstance(error, DBAPIError), told
+            assert error.__notes__, told
+            assert database.state() == database.before, told
+            assert type(failure(call, database.store)) is usual, told
+        assert database.state() == after, told
+        database.restore()
+    assert number > 1
+
+
+@striking
+@pytest.mark.parametrize("name", CALLS)
+def test_a_joined_write_is_whole_or_not_at_all(database, strike, name):
+    call = CALLS[name]
+    after, usual = undisturbed(database, call)
+    for number in range(1, 100):
+        with database.engine.connect() as connection:
+            transaction = connection.begin()
+            write_host_row(connection)
+            joined = database.store.joined(connection)
+            with database.faults.failing(number, strike) as fault:
+                error = failure(call, joined)
+            told = f"{number}: {fault.statement}"
+            try:
+                transaction.commit()
+                expected = (after if type(error) is usual else database.before) | {HOST_ROW}
+            except SQLAlchemyError:
+                assert error.__notes__, told
+                assert strike in (interrupted, ended) or "SAVEPOINT" in fault.statement, told
+                transaction.rollback()
+                expected = database.before
+        assert database.state() == expected, told
+        if fault.statement is None:
+            break
+        with database.engine.begin() as connection:
+            assert type(failure(call, database.store.joined(connection))) is usual, told
+        assert database.state() - {HOST_ROW} == after, told
+        database.restore()
+    assert number > 1
