@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from queue import Empty, SimpleQueue
 from typing import Any, Final
@@ -29,7 +29,7 @@ _LOOKED: Final = (
 _SILENT: Final = ("SAVEPOINT", "RELEASE SAVEPOINT", "SET TRANSACTION", "BEGIN")  # they touch nothing of others'
 
 
-class AbandonedError(BaseException):
+class AbandonedError(Exception):
     """Ends what a session is doing, as its schedule is not worth going on with."""
 
 
@@ -50,7 +50,6 @@ class Session:
         self._stepped = self._abandoned = False
         self.engine: Engine = create_engine(url)
         event.listen(self.engine, "connect", self._connected)
-        event.listen(self.engine, "before_cursor_execute", self._before_statement)
         event.listen(self.engine, "handle_error", self._failed)
         event.listen(self.engine, "commit", self._before_commit)
         event.listen(self.engine, "rollback", self._before_rollback)
@@ -103,14 +102,15 @@ class Session:
         if not self._commands.get():
             raise AbandonedError
 
-    def _connected(self, connection: psycopg.Connection, _record: object) -> None:
+    def _connected(self, connection: Any, _record: object) -> None:
         self.pid = connection.info.backend_pid
         connection.execute(f"SET deadlock_timeout = {round(_DEADLOCK * 1000)}")
         connection.commit()
+        connection.cursor_factory = _stepping(connection.cursor_factory, self._before_statement)
 
-    def _before_statement(self, _connection, _cursor, text, _parameters, context, _many) -> None:
+    def _before_statement(self, text: str, parameters: list[Mapping[str, Any]]) -> None:
         if self._stepped and not text.startswith((*_SILENT, "ROLLBACK TO")):
-            self._stop(statement(text, getattr(context, "compiled_parameters", None) or []))
+            self._stop(statement(text, parameters))
 
     def _failed(self, _context) -> None:
         self.failed = True  # the server has let go of all that the transaction held
@@ -121,6 +121,22 @@ class Session:
 
     def _before_rollback(self, connection, *_savepoint) -> None:
         self._stop(ending("ROLLBACK", serializable=False))
+
+
+def _stepping(cursor: type[Any], before: Callable[[str, list[Mapping[str, Any]]], None]) -> type[Any]:
+    """The driver's cursor, which all statements come to: those of SQLAlchemy, and the reads that go by it."""
+
+    class SteppingCursor(cursor):  # type: ignore[misc]
+        def execute(self, query: str, params: Mapping[str, Any] | None = None, **options: Any) -> Any:
+            before(query, [params or {}])
+            return super().execute(query, params, **options)
+
+        def executemany(self, query: str, params_seq: Iterable[Mapping[str, Any]], **options: Any) -> Any:
+            every = list(params_seq)
+            before(query, every)
+            return super().executemany(query, every, **options)
+
+    return SteppingCursor
 
 
 class Sessions:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+import psycopg
+
 ANY: Final = "*"
 
-_ROWS: Final = re.compile(r"sha256:[0-9a-f]{64}")
+_DIGEST: Final = re.compile(rb"sha256:([0-9a-f]{64})")
 
 
 @dataclass(frozen=True)
@@ -42,8 +44,8 @@ def statement(text: str, parameters: list[Mapping[str, Any]]) -> Step:
     text = " ".join(text.split())
 
     def rows(table: str, *names: str) -> frozenset[str]:
-        values = [value for each in parameters for name, value in each.items() if not names or name in names]
-        return frozenset(f"{table}:{digest}" for value in values for digest in _digests(value))
+        values = [value for each in parameters for name, value in each.items() if not names or name.startswith(names)]
+        return frozenset(f"{table}:{digest}" for value in values if (digest := _digest(value)))
 
     some = frozenset
     match text.replace("imagestore_", "").split():
@@ -76,14 +78,14 @@ def _locked(text: str, rows: frozenset[str]) -> frozenset[str]:
     return frozenset({"images:*"}) if "WITH RECURSIVE" in text or "metadata" in text else rows
 
 
-def _digests(value: object) -> Iterator[str]:
-    if isinstance(value, bytes):
-        value = value.decode("ascii", "replace")
-    if isinstance(value, str):
-        yield from _ROWS.findall(value)
-    elif isinstance(value, list | tuple):
-        for each in value:
-            yield from _digests(each)
+def _digest(value: object) -> str | None:
+    """The digest that a value is, raw or as text; None where it is something else."""
+    if isinstance(value, psycopg.Binary):
+        value = value.obj
+    if not isinstance(value, bytes):
+        return None
+    named = _DIGEST.fullmatch(value)
+    return named[1].decode() if named else value.hex() if len(value) == 32 else None
 
 
 def _meet(some: frozenset[str], others: frozenset[str]) -> bool:

@@ -11,7 +11,8 @@ from __future__ import annotations
 import pytest
 
 from imagestore.verify import FindingKind, verify
-from tests.concurrency.scenarios import mixed_pairs, more_pairs, pairs, triples
+from tests.concurrency.exploration import Explorer
+from tests.concurrency.scenarios import FAMILY, mixed_pairs, more_pairs, pairs, triples
 from tests.concurrency.work import (
     READ_COMMITTED,
     REPEATABLE_READ,
@@ -19,7 +20,11 @@ from tests.concurrency.work import (
     Scenario,
     Unit,
     create,
+    delete,
     name_parent,
+    set_last_updated,
+    set_parent,
+    unname_time,
 )
 
 JOINED = 150  # runs of a pair of host transactions; most are complete with less
@@ -40,6 +45,23 @@ def test_two_operations(explorer, stepped, scenario):
     report = explorer.all(scenario)
     assert report.complete
     check(stepped, report)
+
+
+@pytest.mark.parametrize(
+    "operations",
+    [
+        (create("x"), set_parent("e", "x")),
+        (delete("d"), name_parent("c", "d")),
+        (set_last_updated("b"), unname_time("b")),
+    ],
+    ids=lambda operations: " | ".join(map(str, operations)),
+)
+def test_orders_that_are_left_out_have_no_outcome_of_their_own(explorer, stepped, operations):
+    scenario = Scenario(FAMILY.before, tuple(Unit((operation,)) for operation in operations))
+    some, every = explorer.all(scenario), Explorer(stepped, reduced=False).all(scenario)
+    assert some.outcomes == every.outcomes
+    assert len(every.outcomes) > 1
+    assert every.runs > some.runs
 
 
 @pytest.mark.soak
