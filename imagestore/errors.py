@@ -240,14 +240,12 @@ class SchemaMissingError(SchemaError):
 
 
 class SchemaTooOldError(SchemaError):
-    """The database stands at an earlier revision."""
+    """The database stands at an earlier revision; ``command`` is what brings it up."""
 
-    def __init__(self, current: str, head: str) -> None:
+    def __init__(self, current: str, head: str, command: str = "imagestore db upgrade") -> None:
         self.current = current
         self.head = head
-        super().__init__(
-            f"the database is at revision {current}, this release needs {head}: run 'imagestore db upgrade'"
-        )
+        super().__init__(f"the database is at revision {current}, this release needs {head}: run '{command}'")
 
 
 class SchemaTooNewError(SchemaError):

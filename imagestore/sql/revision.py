@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -43,12 +44,12 @@ def require_head(connection: Connection, *, schema: str | None = None) -> None:
     revision = find_revision(connection, schema=schema)
     if revision is None:
         raise SchemaMissingError(
-            f"the {_place(schema)} has no imagestore tables: run 'imagestore db upgrade' to create them"
+            f"the {_place(schema)} has no imagestore tables: run '{_upgrade(schema)}' to create them"
         )
     if revision not in REVISIONS:
         raise SchemaTooNewError(revision, HEAD)
     if revision != HEAD:
-        raise SchemaTooOldError(revision, HEAD)
+        raise SchemaTooOldError(revision, HEAD, _upgrade(schema))
 
 
 def find_revision(connection: Connection, *, schema: str | None = None) -> str | None:
@@ -103,6 +104,10 @@ def _select(connection: Connection, schema: str | None) -> list[str]:
     quote = connection.dialect.identifier_preparer.quote_identifier
     table = VERSION_TABLE if schema is None else f"{quote(schema)}.{VERSION_TABLE}"
     return list(connection.exec_driver_sql(f"SELECT version_num FROM {table}").scalars())
+
+
+def _upgrade(schema: str | None) -> str:
+    return "imagestore db upgrade" if schema is None else f"imagestore --schema {shlex.quote(schema)} db upgrade"
 
 
 def _place(schema: str | None) -> str:

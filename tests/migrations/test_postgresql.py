@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import secrets
+import shlex
 
 import pytest
 import sqlalchemy
@@ -11,7 +13,7 @@ from sqlalchemy.exc import ProgrammingError
 
 from imagestore import migrate
 from imagestore.digest import Digest
-from imagestore.errors import ForeignSchemaError, SchemaMissingError, UnknownRevisionError
+from imagestore.errors import ForeignSchemaError, SchemaMissingError, SchemaTooOldError, UnknownRevisionError
 from imagestore.sql import schema
 from imagestore.sql.engine import create_engine
 from imagestore.sql.revision import HEAD, require_head
@@ -32,7 +34,7 @@ def tables(connection, schema):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_schema_of_its_own(connection, name):
-    with pytest.raises(SchemaMissingError):
+    with pytest.raises(SchemaMissingError, match=re.escape(f"'imagestore --schema {shlex.quote(name)} db upgrade'")):
         require_head(connection, schema=name)
     migrate.create(connection, schema=name)
     require_head(connection, schema=name)
@@ -54,6 +56,8 @@ def test_two_schemas_do_not_know_of_each_other(connection, next_release):
     migrate.create(connection)
     migrate.create(connection, schema="later")
     with next_release() as (_, newest):
+        with pytest.raises(SchemaTooOldError, match="'imagestore --schema later db upgrade'"):
+            require_head(connection, schema="later")
         migrate.upgrade(connection, schema="later")
         assert migrate.current(connection, schema="later") == newest
         assert migrate.current(connection) == HEAD
