@@ -174,8 +174,8 @@ def follow(connection: Connection, child: Child, value: bytes) -> None:
 def unlink(connection: Connection, child: Child) -> None:
     """Take away a child's edge, if it has one.
 
-    Its row is written in any case: a snapshot that is older must notice that the metadata changes, or "a waiting child that waits no longer"
-    is linked.
+    Its row is written in any case: a snapshot that is older must notice that the metadata changes, or "a waiting child that waits
+    no longer" is linked.
     """
     connection.execute(_CLEAR_PARENT, {"child": child.id})
     _left(connection, child, None)

@@ -242,7 +242,7 @@ def test_a_full_database(sqlite_store):
     engine = imagestore.configure(sa.create_engine(sqlite_store.engine.url, poolclass=sa.pool.StaticPool))
     store, large = Store(engine), make_config("large", pad="x" * 1_000_000)
     with engine.connect() as connection:
-        most = connection.exec_driver_sql("PRAGMA page_count").scalar() + 10
+        most = connection.exec_driver_sql("PRAGMA page_count").scalar_one() + 10
         connection.exec_driver_sql(f"PRAGMA max_page_count = {most}")
     for call in (store.create, store.backend.set):
         assert "the disk (or the database's page limit) is full" in told(refusal(OperationalError, call, large))
