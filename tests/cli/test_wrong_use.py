@@ -23,7 +23,7 @@ def assert_told(result, *parts):
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["imagse"], "No such command 'imagse'"),
+        (["imagse"], "No such command 'imagse'. Did you mean 'images'?"),
         (["images", "--al"], "No such option"),
         (["images", "more"], "unexpected extra argument"),
         (["images", "--format", "yaml"], "'yaml' is not one of 'table', 'json'"),
@@ -34,6 +34,9 @@ def assert_told(result, *parts):
         (["children", ""], "at least one digit"),
         (["create"], "Missing argument 'FILE...'"),
         (["import-docker"], "Missing argument"),
+        (["import-docker", ""], "a path has at least one character"),
+        (["export-docker", ""], "a path has at least one character"),
+        (["create", ""], "a path has at least one character"),
         (["db", "downgrade"], "No such command 'downgrade'"),
     ],
 )
