@@ -154,6 +154,7 @@ class Raw:
         self._driver.begin()
         if self._driver.write(self._driver.sql["insert blob"], (digest, config)).fetchone() is None:
             self._driver.write(self._driver.sql["hold shared"], (digest,)).fetchone()
+            self._driver.write(self._driver.sql["mend blob"], (config, digest, config))
         else:
             self._driver.write(self._driver.sql["insert image"], (digest,))
             self._driver.write(self._driver.sql["hold waiting"], (_PARENT, _text(digest))).fetchone()

@@ -62,6 +62,7 @@ _TEXTS: Final = {
     "ON CONFLICT (digest, key) DO UPDATE SET value = excluded.value",
     "delete metadata": "DELETE FROM imagestore_metadata WHERE digest = ? AND key = ?",
     "unlink children": "UPDATE imagestore_images SET parent = NULL WHERE parent = ? RETURNING id",
+    "mend blob": "UPDATE imagestore_blobs SET data = ? WHERE digest = ? AND data <> ?",
     "delete blob": "DELETE FROM imagestore_blobs WHERE digest = ?",
 }
 

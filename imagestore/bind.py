@@ -30,6 +30,7 @@ from imagestore.sql.engine import (
     is_missing_file,
     refuse_schema,
 )
+from imagestore.sql.readers import Readers
 from imagestore.sql.revision import require_head
 
 P = ParamSpec("P")
@@ -146,6 +147,7 @@ class EngineBind:
         self._owned = [engine for engine in (writer, reader) if engine is not None] if owned else []
         self._writer = writer.execution_options(**options, **{BEGIN: "IMMEDIATE"})
         self._reader = (reader or writer).execution_options(**options)
+        self._readers = Readers(self._reader, keep=owned)
 
     @classmethod
     def open(
@@ -182,8 +184,7 @@ class EngineBind:
         again = False
         while True:
             try:
-                with self._reader.connect() as connection:
-                    return function(connection, *args, **kwargs)
+                return self._readers.run(function, *args, **kwargs)
             except DBAPIError as error:
                 add_remedy(error)
                 if again or not error.connection_invalidated:
@@ -229,6 +230,7 @@ class EngineBind:
 
     def close(self) -> None:
         """Dispose of the engines that were made for this bind, and let them connect no more; a host's stay as they are."""
+        self._readers.close()
         for engine in self._owned:
             event.listen(engine, "do_connect", _refuse_to_connect)
             engine.dispose()
