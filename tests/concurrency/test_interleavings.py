@@ -27,7 +27,7 @@ from tests.concurrency.work import (
     unname_time,
 )
 
-JOINED = 150  # runs of a pair of host transactions; most are complete with less
+JOINED = 100  # runs of a pair of host transactions; most are complete with less
 OF_THREE = 20
 SEED = 9
 
