@@ -11,6 +11,7 @@ import psycopg
 from sqlalchemy import Engine, event
 
 RAISE = "DO $$ BEGIN RAISE EXCEPTION 'as the test wants it' USING ERRCODE = '{}'; END $$"
+END = "SELECT pg_terminate_backend(pg_backend_pid())"
 
 
 class Strike(Protocol):
@@ -44,21 +45,13 @@ def deadlock(connection: psycopg.Connection, run: Callable[[], object]) -> None:
 
 def ended(connection: psycopg.Connection, run: Callable[[], object]) -> None:
     """The server ends the session before the statement reaches it."""
-    end_session(connection)
-    run()
+    connection.execute(END)
 
 
 def ended_after(connection: psycopg.Connection, run: Callable[[], object]) -> None:
     """The server ends the session when it has done the statement, and before the client knows that."""
     run()
-    end_session(connection)
-    connection.execute("SELECT 1")
-
-
-def end_session(connection: psycopg.Connection) -> None:
-    info = connection.info
-    with psycopg.connect(dbname=info.dbname, user=info.user, host=info.host, port=info.port) as other:
-        other.execute("SELECT pg_terminate_backend(%s, 60000)", [info.backend_pid])
+    connection.execute(END)
 
 
 class Fault:
