@@ -48,7 +48,7 @@ def verify(location: Location, repair: bool, format_: str) -> int | None:
             repaired += finding.repaired
             _write(finding, format_)
     if left or repaired:
-        tell(f"{left + repaired} findings, {repaired} of them repaired")
+        tell(f"findings: {left + repaired}, repaired: {repaired}")
     return FOUND if left else None
 
 

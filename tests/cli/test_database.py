@@ -22,7 +22,7 @@ def test_findings_are_told(cli, store):
     delete_rows(store, gone)
     write_blob(store, changed, b"changed")
     code, out, err = cli("verify")
-    assert (code, err) == (3, "imagestore: 2 findings, 0 of them repaired\n")
+    assert (code, err) == (3, "imagestore: findings: 2, repaired: 0\n")
     assert [line.split(":")[0] for line in out.splitlines() if not line.startswith(" ")] == [
         "missing-row sha256",
         "corrupt-blob sha256",
@@ -37,7 +37,7 @@ def test_repaired_findings_are_told(cli, store):
     write_blob(store, changed, b"changed")
     code, out, err = cli("verify", "--repair", "--format", "json")
     found = [json.loads(line) for line in out.splitlines()]
-    assert (code, err) == (3, "imagestore: 2 findings, 1 of them repaired\n")
+    assert (code, err) == (3, "imagestore: findings: 2, repaired: 1\n")
     assert [(each["kind"], each["subject"], each["repaired"]) for each in found] == [
         ("missing-row", gone, True),
         ("corrupt-blob", changed, False),
