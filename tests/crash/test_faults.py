@@ -15,14 +15,18 @@ import pytest
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from imagestore import bind
+from imagestore.backend import Copied, copy
+from imagestore.backends.filesystem import FSBackend
 from imagestore.digest import Digest, ImageID
 from imagestore.errors import ImageStoreError
 from imagestore.sql.engine import create_engine
 from imagestore.store import Store
+from imagestore.testing.layers import RecordingLayerStore
 from imagestore.testing.makers import make_config, make_digest
 from imagestore.verify import FindingKind, verify
 from tests.backends.conftest import MEMORY
-from tests.crash.faults import Faults, busy, deadlock, disk_full, ended, interrupted
+from tests.backends.state import contents
+from tests.crash.faults import Faults, busy, deadlock, disk_full, ended, ended_after, interrupted
 
 CONFIGS = {name: make_config(name) for name in "abcdefghxyz"}
 A, B, C, D, E, F, G, H, X, Y, Z = (ImageID.from_bytes(config) for config in CONFIGS.values())
@@ -127,11 +131,15 @@ class Database:
         with self.engine.connect() as connection:
             return {tuple(map(_now_or, row)) for row in connection.exec_driver_sql(READ)}
 
-    def restore(self):
-        """Bring back the rows that `prepare` has made."""
+    def clear(self):
         with self.engine.begin() as connection:
             for table in ("host_rows", *reversed(TABLES)):
                 connection.exec_driver_sql(f"DELETE FROM {table}")
+
+    def restore(self):
+        """Bring back the rows that `prepare` has made."""
+        self.clear()
+        with self.engine.begin() as connection:
             for table in TABLES:
                 connection.exec_driver_sql(f"INSERT INTO {table} SELECT * FROM {table}_before")
 
@@ -176,12 +184,16 @@ def failure(call, store):
     return None
 
 
+def findings(store):
+    """What verify finds, without the cycle that `prepare` has made."""
+    return [finding for finding in verify(store) if finding.kind is not FindingKind.PARENT_CYCLE]
+
+
 def undisturbed(database, call):
     """What is there after a call that nothing disturbs, and the kind of its error, if any."""
     database.restore()
     error = failure(call, database.store)
-    found = [finding for finding in verify(database.store) if finding.kind is not FindingKind.PARENT_CYCLE]
-    assert found == []
+    assert findings(database.store) == []
     after = database.state()
     database.restore()
     return after, type(error)
@@ -239,3 +251,69 @@ def test_a_joined_write_is_whole_or_not_at_all(database, strike, name):
         assert database.state() - {HOST_ROW} == after, told
         database.restore()
     assert number > 1
+
+
+@striking(ended_after)
+@pytest.mark.parametrize("name", ["create", "delete with a child", "set_parent of a parent"])
+def test_a_commit_of_which_nobody_knows_is_not_repeated(database, strike, name):
+    call = CALLS[name]
+    after, _ = undisturbed(database, call)
+    for number in range(1, 100):
+        with database.faults.failing(number, strike) as fault:
+            error = failure(call, database.store)
+        assert database.state() == after, f"{number}: {fault.statement}"
+        database.restore()
+        if fault.statement == "COMMIT":
+            break
+        assert error is None, f"{number}: {fault.statement}"
+    assert isinstance(error, DBAPIError)
+    assert error.__notes__
+
+
+@striking(interrupted, disk_full, ended)
+def test_a_layer_is_held_for_an_image_that_is_there(database, strike):
+    config = make_config("layered", layers=2)
+    image_id = ImageID.from_bytes(config)
+    for number in range(1, 100):
+        layers = RecordingLayerStore()
+        store = Store(database.engine, layer_stores={"linux": layers})
+        for call, held in ((lambda store: store.create(config), 1), (lambda store: store.delete(image_id), 0)):
+            with database.faults.failing(number, strike) as fault:
+                error = failure(call, store)
+            if error is not None:
+                assert layers.held.total() == 1 - held, f"{number}: {fault.statement}"
+                call(store)
+            assert layers.held.total() == held, f"{number}: {fault.statement}"
+        if fault.statement is None:
+            break
+    assert number > 3
+    assert database.state() == database.before
+
+
+@striking(interrupted, busy, disk_full, deadlock, ended)
+def test_a_copy_goes_on_where_it_was(database, strike, tmp_path, monkeypatch):
+    monkeypatch.setattr("imagestore.backend._PAGE", 2)
+    source = FSBackend(tmp_path)
+    for data in (CONFIGS["a"], CONFIGS["b"], BLOB):
+        source.set(data)
+    source.set_metadata(B, "parent", A.encode())
+    source.set_metadata(BLOB_DIGEST, "lastUsed", TIME)
+    whole = contents(source)
+    for number in range(1, 100):
+        database.clear()
+        with database.faults.failing(number, strike) as fault:
+            error = failure(lambda store: copy(source, store.backend), database.store)
+        if fault.statement is None:
+            break
+        told = f"{number}: {fault.statement}"
+        assert findings(database.store) == [], told
+        for digest, (data, metadata) in contents(database.store.backend).items():
+            assert whole[digest][0] == data, told
+            assert metadata.items() <= whole[digest][1].items(), told
+        written = copy(source, database.store.backend)
+        assert (error is None) == (written == Copied(0, 0)), told
+        assert contents(database.store.backend) == whole, told
+        assert database.store.children(A) == [B], told
+    assert error is None
+    assert number > 20
+    database.restore()
