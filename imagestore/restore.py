@@ -10,17 +10,19 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Final, NoReturn
 
 from sqlalchemy import Connection
 
 from imagestore.backend import StoreBackend
-from imagestore.bind import EngineBind
+from imagestore.bind import Bind, EngineBind
 from imagestore.digest import ImageID
 from imagestore.errors import (
     BlobNotFoundError,
     CorruptBlobError,
     ImageNotFoundError,
+    ImageStoreError,
     InvalidImageError,
     LayerNotFoundError,
     MetadataNotFoundError,
@@ -84,7 +86,7 @@ class RestoredStore(Store):
     def create(self, config: bytes) -> ImageID:
         """As `Store.create`; durable as the backend is."""
         image = creatable(config)
-        with self._holding_layers([image]), self._bind.begin() as memory:
+        with self._holding_layers([image]), self._changing(image.image_id) as memory:
             memory.write(images.create, image.image_id, _NOT_KEPT)
             self._backend.set(image.raw_json)
         return image.image_id
@@ -117,7 +119,7 @@ class RestoredStore(Store):
 
     def set_parent(self, image_id: str, parent: str) -> None:
         """As `Store.set_parent`."""
-        with self._bind.begin() as memory:
+        with self._changing(ImageID(image_id)) as memory:
             memory.write(images.set_parent, ImageID(image_id), ImageID(parent))
             self._backend.set_metadata(image_id, _text(edges.KEY), parent.encode())
 
@@ -131,7 +133,7 @@ class RestoredStore(Store):
             raise ImageNotFoundError(image_id) from error
 
     def _delete(self, image_id: ImageID) -> None:
-        with self._bind.begin() as memory:
+        with self._changing(image_id) as memory:
             orphans = memory.read(images.children, image_id)
             memory.write(images.delete, image_id)
             for orphan in orphans:
@@ -166,6 +168,44 @@ class RestoredStore(Store):
             except BlobNotFoundError as error:
                 raise ImageNotFoundError(image_id) from error
 
+    @contextmanager
+    def _changing(self, image_id: ImageID) -> Iterator[Bind]:
+        """A transaction of the memory in which the backend is changed too; if that fails, the memory takes over what the backend has."""
+        try:
+            with self._bind.begin() as memory:
+                yield memory
+        except BaseException:
+            try:
+                self._look_again(image_id)
+            except (ImageStoreError, OSError) as error:
+                _log.error("image %s and its children may have changed: %s", image_id, error)
+            raise
+
+    def _look_again(self, image_id: ImageID) -> None:
+        with self._bind.begin() as memory:
+            children = memory.read(images.children, image_id)
+            if self._is_image(image_id):
+                memory.write(images.create, image_id, _NOT_KEPT)
+                self._take_parent(memory, image_id)
+            elif memory.read(images.exists, image_id):
+                memory.write(images.delete, image_id)
+            for child in children:
+                self._take_parent(memory, child)
+
+    def _is_image(self, image_id: ImageID) -> bool:
+        try:
+            Image.from_json(self._backend.get(image_id))
+        except (NotFoundError, InvalidImageError, CorruptBlobError):
+            return False
+        return True
+
+    def _take_parent(self, memory: Bind, image_id: ImageID) -> None:
+        parent = self._get_metadata(image_id, edges.KEY)
+        if parent is None:
+            memory.write(metadata.remove, image_id, edges.KEY)
+        else:
+            memory.write(metadata.put, image_id, edges.KEY, parent)
+
     def _restore(self) -> None:
         with self._bind.begin() as memory:
             for digest in self._backend.walk():
@@ -173,9 +213,7 @@ class RestoredStore(Store):
                 if image is not None:
                     memory.write(images.create, image.image_id, _NOT_KEPT)
             for image_id in memory.read(images.page_ids, None, _ALL, heads=False):
-                parent = self._get_metadata(image_id, edges.KEY)
-                if parent is not None:
-                    memory.write(metadata.put, image_id, edges.KEY, parent)
+                self._take_parent(memory, image_id)
 
     def _restorable(self, image_id: ImageID) -> Image | None:
         """The image, its layer held; or None where moby does not restore it."""
