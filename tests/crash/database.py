@@ -103,3 +103,13 @@ def failure(call, store):
 def findings(store):
     """What verify finds, without the cycle that `prepare` has made."""
     return [finding for finding in verify(store) if finding.kind is not FindingKind.PARENT_CYCLE]
+
+
+def undisturbed(database, call):
+    """What is there after a call that nothing disturbs, and the kind of its error, if any."""
+    database.restore()
+    error = failure(call, database.store)
+    assert findings(database.store) == []
+    after = database.state()
+    database.restore()
+    return after, type(error)

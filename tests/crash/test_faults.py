@@ -33,6 +33,7 @@ from tests.crash.database import (
     Y,
     failure,
     findings,
+    undisturbed,
     write_host_row,
 )
 from tests.crash.faults import busy, deadlock, disk_full, ended, ended_after, interrupted
@@ -88,16 +89,6 @@ def striking(*strikes):
 @pytest.fixture(autouse=True)
 def without_pauses(monkeypatch):
     monkeypatch.setattr(bind, "_PAUSE", 0.0)
-
-
-def undisturbed(database, call):
-    """What is there after a call that nothing disturbs, and the kind of its error, if any."""
-    database.restore()
-    error = failure(call, database.store)
-    assert findings(database.store) == []
-    after = database.state()
-    database.restore()
-    return after, type(error)
 
 
 @striking(interrupted, busy, disk_full, deadlock, ended)
