@@ -19,7 +19,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final
 
@@ -49,16 +50,21 @@ os.execv(command[0], command)
 
 
 class PostgresServer:
-    """A running server. `postgres_server` starts one, or takes the one that the environment names.
+    """A server. `postgres_server` starts one, or takes the one that the environment names.
 
     Args:
         url: of a database on it, with a role that may create others.
-        pid: of the server's process, None where somebody else started it.
+        run: runs the server's process as long as its block lasts; None where somebody else has started it.
+
+    Attributes:
+        pid: of the server's process, None where it does not run or somebody else has started it.
     """
 
-    def __init__(self, url: URL, pid: int | None = None) -> None:
+    def __init__(self, url: URL, run: Callable[[], AbstractContextManager[int]] | None = None) -> None:
         self._url = url
-        self.pid = pid
+        self._run = run
+        self._running = contextlib.ExitStack()
+        self.pid: int | None = None
         self._engine: Engine = create_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
         self._made: set[str] = set()
 
@@ -66,6 +72,21 @@ class PostgresServer:
     def url(self) -> str:
         """The URL of the database from which others are created."""
         return self._url.render_as_string(hide_password=False)
+
+    def start(self) -> None:
+        """Start the server, once or again after `stop`, with what was in it.
+
+        Raises:
+            RuntimeError: it does not start, or it is somebody else who starts and stops it.
+        """
+        if self._run is None:
+            raise RuntimeError(f"the server of {VARIABLE} is started and stopped by somebody else")
+        self.pid = self._running.enter_context(self._run())
+
+    def stop(self) -> None:
+        """Cut all connections to a server that `start` has started, and stop it."""
+        self._running.close()
+        self.pid = None
 
     def create_database(self, template: str | None = None) -> str:
         """Create a database and return its URL: an empty one, or a copy of what stands at the URL ``template``.
@@ -133,12 +154,11 @@ def postgres_server(
         for setting in settings:
             options += ["-c", setting]
         command = [str(found / "postgres"), "-D", str(data), "-p", _PORT, "-k", str(folder), "-h", "", *options]
-        process = stack.enter_context(_running(command, folder / "log", owner))
         query = {"host": str(folder), "port": _PORT}
-        server = PostgresServer(
-            URL.create("postgresql+psycopg", "postgres", database="postgres", query=query), process.pid
-        )
-        _wait(server, process, folder / "log")
+        url = URL.create("postgresql+psycopg", "postgres", database="postgres", query=query)
+        server = PostgresServer(url, lambda: _running(command, url, folder / "log", owner))
+        server.start()
+        stack.callback(server.stop)
         yield server
 
 
@@ -200,7 +220,8 @@ def _initialise(initdb: Path, data: Path, owner: pwd.struct_passwd) -> None:
 
 
 @contextlib.contextmanager
-def _running(command: list[str], log: Path, owner: pwd.struct_passwd) -> Iterator[subprocess.Popen[bytes]]:
+def _running(command: list[str], url: URL, log: Path, owner: pwd.struct_passwd) -> Iterator[int]:
+    """The server's process, as long as the block lasts; its ID, once it answers."""
     become = [sys.executable, "-I", "-S", "-c", _BECOME, str(os.getpid()), str(owner.pw_uid), str(owner.pw_gid)]
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -212,7 +233,8 @@ def _running(command: list[str], log: Path, owner: pwd.struct_passwd) -> Iterato
             start_new_session=True,  # an interrupt at the terminal is for the tests: the server ends after them
         )
     try:
-        yield process
+        _wait(PostgresServer(url), process, log)
+        yield process.pid
     finally:
         if process.poll() is None:
             process.send_signal(2)  # SIGINT: PostgreSQL's fast shutdown
