@@ -185,7 +185,7 @@ def _alone(connection: Connection, schema: str | None, timeout: float) -> Iterat
                 f"the transaction is {isolation!r}: a migration in it could not see the one that it has waited for; use READ COMMITTED"
             )
         with connection.begin_nested():
-            _await_lock(lambda: _try_lock_within(connection), timeout)
+            _await_lock_within(connection, timeout)
             yield joined
     else:
         with connection.engine.connect() as second:  # its transaction lasts while those of the revisions come and go
@@ -219,6 +219,22 @@ def _await_lock(attempt: Callable[[], bool], timeout: float) -> None:
         if time.monotonic() > deadline:
             raise SchemaLockedError(timeout)
         time.sleep(_PAUSE)
+
+
+def _await_lock_within(connection: Connection, timeout: float) -> None:
+    # Another connection waits. A CREATE INDEX CONCURRENTLY that meets a statement of the caller's transaction, however short it is, would
+    # wait for the end of that whole transaction.
+    if _try_lock_within(connection):
+        return
+    with connection.engine.connect() as second:
+
+        def attempt() -> bool:
+            if not _try_lock_anew(second):
+                return False
+            second.rollback()
+            return _try_lock_within(connection)
+
+        _await_lock(attempt, timeout)
 
 
 def _try_lock_anew(connection: Connection) -> bool:

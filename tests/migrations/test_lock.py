@@ -167,9 +167,14 @@ def test_an_index_is_built_concurrently_while_another_process_waits_for_the_lock
 
     thread = threading.Thread(target=wait)
 
-    @event.listens_for(waits.engine, "rollback" if waiter == "alone" else "rollback_savepoint")
-    def has_tried(*_):
+    @event.listens_for(waits.engine, "rollback")
+    def has_tried_alone(*_):
         tried.set()
+
+    @event.listens_for(waits.engine, "after_cursor_execute")
+    def has_tried_joined(_connection, _cursor, statement, *_):
+        if statement.startswith("ROLLBACK TO"):
+            tried.set()
 
     @event.listens_for(builds.engine, "before_cursor_execute")
     def before_the_index(_connection, _cursor, statement, *_):
