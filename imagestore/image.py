@@ -193,7 +193,11 @@ class Image:
         Source: moby's ``image.NewFromJSON``.
         """
         if not isinstance(data, bytes):
-            data = bytes(memoryview(data))
+            if not isinstance(data, bytearray | memoryview):
+                raise TypeError(
+                    f"a configuration is bytes, not {type(data).__name__}: encode it, as its digest is of bytes"
+                )
+            data = bytes(data)
         image = cls.stored(data, ImageID.from_bytes(data), None)
         fields = image._parse()
         wire = fields.get("_wire")
