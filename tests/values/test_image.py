@@ -53,7 +53,7 @@ def test_bytes_may_be_in_any_buffer(kind):
 
 @pytest.mark.parametrize("data", ["{}", 5, None])
 def test_what_is_no_bytes_is_refused(data):
-    with pytest.raises(TypeError):
+    with pytest.raises(TypeError, match="a configuration is bytes, not "):
         Image.from_json(data)
 
 
@@ -270,9 +270,3 @@ def test_values_are_frozen_and_hashable(value):
     assert hash(value) == hash(copy.copy(value))
     with pytest.raises(AttributeError):
         setattr(value, value.__struct_fields__[0], "x")
-
-
-@pytest.mark.parametrize("data", ['{"rootfs":{}}', {"rootfs": {}}, None, 5])
-def test_a_configuration_is_bytes(data):
-    with pytest.raises(TypeError, match="a configuration is bytes, not "):
-        Image.from_json(data)
