@@ -166,6 +166,7 @@ def test_a_commit_of_which_nobody_knows_is_not_repeated(database, strike, name):
 def test_a_layer_is_held_for_an_image_that_is_there(database, strike):
     config = make_config("layered", layers=2)
     image_id = ImageID.from_bytes(config)
+    database.restore()
     for number in range(1, 100):
         layers = RecordingLayerStore()
         store = Store(database.engine, layer_stores={"linux": layers})
