@@ -76,13 +76,38 @@ REFUSED = {
 CALLS = WRITES | REFUSED
 
 
-def striking(*strikes):
+# Statement by statement, a session that is ended and a deadlock meet the same code as a server that refuses: of each kind of call one,
+# and all in the soak.
+SOME = {
+    "create_many",
+    "delete with a child",
+    "set_parent in a cycle",
+    "touch",
+    "backend.delete_metadata parent",
+    "delete, unknown",
+}
+
+
+def striking(*strikes, calls=None):
+    """The test for each strike, on the engine that knows it; for each of the calls."""
+    names = ["database", "strike", *(["name"] if calls else [])]
     return pytest.mark.parametrize(
-        ("database", "strike"),
-        [("sqlite" if strike in (interrupted, busy) else "postgresql", strike) for strike in strikes],
+        names,
+        [_case(strike, name) if calls else _case(strike) for strike in strikes for name in calls or [""]],
         indirect=["database"],
-        ids=lambda each: getattr(each, "__name__", each),
         scope="module",
+    )
+
+
+def _case(strike, *name):
+    engine = "sqlite" if strike in (interrupted, busy) else "postgresql"
+    soaks = name and strike in (deadlock, ended) and name[0] not in SOME
+    return pytest.param(
+        engine,
+        strike,
+        *name,
+        id="-".join([*name, engine, strike.__name__]),
+        marks=[pytest.mark.soak] if soaks else [],
     )
 
 
@@ -91,8 +116,7 @@ def without_pauses(monkeypatch):
     monkeypatch.setattr(bind, "_PAUSE", 0.0)
 
 
-@striking(interrupted, busy, disk_full, deadlock, ended)
-@pytest.mark.parametrize("name", CALLS)
+@striking(interrupted, busy, disk_full, deadlock, ended, calls=CALLS)
 def test_a_bound_write_is_whole_or_not_at_all(database, strike, name):
     call = CALLS[name]
     after, usual = undisturbed(database, call)
@@ -114,8 +138,7 @@ def test_a_bound_write_is_whole_or_not_at_all(database, strike, name):
     assert number > 1
 
 
-@striking(interrupted, busy, disk_full, ended)
-@pytest.mark.parametrize("name", CALLS)
+@striking(interrupted, busy, disk_full, ended, calls=CALLS)
 def test_a_joined_write_is_whole_or_not_at_all(database, strike, name):
     call = CALLS[name]
     after, usual = undisturbed(database, call)
@@ -145,8 +168,7 @@ def test_a_joined_write_is_whole_or_not_at_all(database, strike, name):
     assert number > 1
 
 
-@striking(ended_after)
-@pytest.mark.parametrize("name", ["create", "delete with a child", "set_parent of a parent"])
+@striking(ended_after, calls=["create", "delete with a child", "set_parent of a parent"])
 def test_a_commit_of_which_nobody_knows_is_not_repeated(database, strike, name):
     call = CALLS[name]
     after, _ = undisturbed(database, call)
