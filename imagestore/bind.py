@@ -17,6 +17,7 @@ from sqlalchemy import URL, Connection, Engine, NestedTransaction, event
 from sqlalchemy.exc import DBAPIError, ResourceClosedError
 
 from imagestore.errors import ReadOnlyError, SchemaMissingError, UnusableBindError
+from imagestore.sql.connections import Connections
 from imagestore.sql.driver_errors import add_remedy, had_failed, is_transient, remedies
 from imagestore.sql.engine import (
     BEGIN,
@@ -30,7 +31,6 @@ from imagestore.sql.engine import (
     is_missing_file,
     refuse_schema,
 )
-from imagestore.sql.readers import Readers
 from imagestore.sql.revision import require_head
 
 P = ParamSpec("P")
@@ -147,7 +147,8 @@ class EngineBind:
         self._owned = [engine for engine in (writer, reader) if engine is not None] if owned else []
         self._writer = writer.execution_options(**options, **{BEGIN: "IMMEDIATE"})
         self._reader = (reader or writer).execution_options(**options)
-        self._readers = Readers(self._reader, keep=owned)
+        self._readers = Connections(self._reader, keep=owned)
+        self._writers = Connections(self._writer, keep=owned)
 
     @classmethod
     def open(
@@ -198,13 +199,19 @@ class EngineBind:
         knows what became of a commit that was under way, so that error comes as it is.
         """
         attempt = 0
+        is_committing = False
+
+        def transact(connection: Connection) -> T:
+            nonlocal is_committing
+            with _transaction(connection):
+                result = function(connection, *args, **kwargs)
+                is_committing = True
+            return result
+
         while True:
             is_committing = False
             try:
-                with self._transaction() as connection:
-                    result = function(connection, *args, **kwargs)
-                    is_committing = True
-                return result
+                return self._writers.run(transact)
             except DBAPIError as error:
                 attempt += 1
                 add_remedy(error)
@@ -216,7 +223,7 @@ class EngineBind:
     @contextmanager
     def begin(self) -> Iterator[Bind]:
         """A transaction around the block. It is not retried: what the block did beside is not ours to repeat."""
-        with remedies(), self._transaction() as connection:
+        with remedies(), self._writer.connect() as connection, _transaction(connection):
             yield ConnectionBind(connection)
 
     @contextmanager
@@ -231,15 +238,10 @@ class EngineBind:
     def close(self) -> None:
         """Dispose of the engines that were made for this bind, and let them connect no more; a host's stay as they are."""
         self._readers.close()
+        self._writers.close()
         for engine in self._owned:
             event.listen(engine, "do_connect", _refuse_to_connect)
             engine.dispose()
-
-    @contextmanager
-    def _transaction(self) -> Iterator[Connection]:
-        with self._writer.connect() as connection, connection.begin():
-            begin_immediate(connection)
-            yield connection
 
 
 class _HeldBind:
@@ -364,3 +366,10 @@ class SnapshotBind(_HeldBind):
 
 def _refuse_to_connect(*_: object) -> NoReturn:
     raise UnusableBindError("this store is closed: open it again")
+
+
+@contextmanager
+def _transaction(connection: Connection) -> Iterator[None]:
+    with connection.begin():
+        begin_immediate(connection)
+        yield

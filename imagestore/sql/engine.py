@@ -20,6 +20,7 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 from sqlalchemy.pool import QueuePool
 
 from imagestore.errors import UnusableBindError
+from imagestore.sql.driver import run_command
 
 T = TypeVar("T")
 
@@ -210,7 +211,7 @@ def _configure_sqlite(engine: Engine, *, sends_begin: bool, timeout: float) -> N
 
 def _send_begin(connection: Connection) -> None:
     mode = connection.get_execution_options().get(BEGIN, "")
-    connection.exec_driver_sql(f"BEGIN {mode}".rstrip())
+    run_command(connection, f"BEGIN {mode}".rstrip())
 
 
 def _read_binary(connection: Any, _record: object) -> None:

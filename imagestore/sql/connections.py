@@ -1,4 +1,4 @@
-"""Connections for reading that stay taken from their engine between two calls, because to take one costs more than to read with it."""
+"""Connections that stay taken from their engine between two calls, because to take one costs more than to read with it."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ T = TypeVar("T")
 _KEPT: Final = 5  # as many as the pool of an engine keeps
 
 
-class Readers:
-    """Runs functions that only read, each on a connection that no other thread has at that time.
+class Connections:
+    """Runs functions, each on a connection that no other thread has at that time and that no transaction is open on.
 
     Args:
         engine: whose connections they are.
-        keep: whether some are kept. Only an engine in autocommit has connections that hold nothing between two statements.
+        keep: whether some are kept. Not those of a host, who may want to see them given back.
     """
 
     def __init__(self, engine: Engine, *, keep: bool) -> None:
@@ -57,7 +57,7 @@ class Readers:
 
     def _give_back(self, connection: Connection) -> None:
         if connection.in_transaction():
-            connection.rollback()  # what SQLAlchemy has noted of a statement in autocommit
+            connection.rollback()  # in autocommit this is but what SQLAlchemy has noted of a statement
         if len(self._idle) < self._most:
             self._idle.append(connection)
         else:
