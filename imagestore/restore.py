@@ -170,10 +170,15 @@ class RestoredStore(Store):
 
     @contextmanager
     def _changing(self, image_id: ImageID) -> Iterator[Bind]:
-        """A transaction of the memory in which the backend is changed too; if that fails, the memory takes over what the backend has."""
+        """A transaction of the memory in which the backend is changed too; if that breaks, the memory takes over what the backend has.
+
+        An error of ours is a refusal, which has changed nothing.
+        """
         try:
             with self._bind.begin() as memory:
                 yield memory
+        except ImageStoreError:
+            raise
         except BaseException:
             try:
                 self._look_again(image_id)
