@@ -127,6 +127,23 @@ def triples() -> list[Scenario]:
     ]
 
 
+def whole_triples() -> list[Scenario]:
+    """Three operations that need each other to go wrong, on little, so that all their orders can be run."""
+    alone = tuple(map(create, "abc"))
+    chain = (*map(create, "abcd"), set_parent("a", "b"), set_parent("b", "c"))
+    found: list[tuple[tuple[Operation, ...], tuple[Operation, ...]]] = [
+        (alone, (set_parent("a", "b"), set_parent("b", "c"), set_parent("c", "a"))),
+        (alone, (create("x"), name_parent("c", "x"), delete("x"))),
+        (alone, (create("x"), set_parent("c", "x"), delete("c"))),
+        (alone, (create("x"), set_parent("x", "c"), unname_parent("x"))),
+        (alone, (create("x"), set_last_updated("x"), unname_time("x"))),
+        (alone, (create("a"), create("a"), delete("a"))),
+        ((*alone, name_parent("c", "x")), (create("x"), unname_parent("c"), delete("c"))),
+        (chain, (name_parent("c", "a"), unname_parent("b"), set_parent("a", "d"))),
+    ]
+    return [Scenario(before, tuple(Unit((one,)) for one in three)) for before, three in found]
+
+
 def _goes_unseen(one: Unit, other: Unit) -> bool:
     """Whether one creates, in a snapshot, what the other begins to wait for: see `imagestore.sql.edges`, and its own test."""
     return any(

@@ -3,16 +3,19 @@
 After each run: no image is its own ancestor, the index says what the metadata says, no row is without bytes, nothing was raised that is
 not documented, and what was answered and what is there is what one after the other would have given.
 
-Two cores, PostgreSQL 18: the pairs of every run take about ... s of one core; the soak about ....
+Every run has 150 pairs of a store on an engine, complete, in 2,600 runs: 40 s of one core. The soak has 245 more; 150 in a host's READ
+COMMITTED, complete; 299 in its snapshots and 274 of both kinds, of which nine in ten are complete; and the threes: 9 minutes of one core.
 """
 
 from __future__ import annotations
+
+import random
 
 import pytest
 
 from imagestore.verify import FindingKind, verify
 from tests.concurrency.exploration import Explorer
-from tests.concurrency.scenarios import FAMILY, mixed_pairs, more_pairs, pairs, triples
+from tests.concurrency.scenarios import FAMILY, mixed_pairs, more_pairs, pairs, triples, whole_triples
 from tests.concurrency.work import (
     READ_COMMITTED,
     REPEATABLE_READ,
@@ -27,8 +30,10 @@ from tests.concurrency.work import (
     unname_time,
 )
 
-JOINED = 100  # runs of a pair of host transactions; most are complete with less
-OF_THREE = 20
+SNAPSHOTS = 150  # runs of a pair at most: retries make some pairs endless, nine of ten are complete with less
+MIXED = 60
+THREES = 250  # of 750, drawn with this seed, and random orders of each
+ORDERS = 10
 SEED = 9
 
 
@@ -83,7 +88,7 @@ def test_two_host_transactions(explorer, stepped, scenario):
 @pytest.mark.soak
 @pytest.mark.parametrize("scenario", [*pairs(REPEATABLE_READ), *pairs(SERIALIZABLE)], ids=Scenario.short)
 def test_two_snapshots(explorer, stepped, scenario):
-    check(stepped, explorer.all(scenario, JOINED))
+    check(stepped, explorer.all(scenario, SNAPSHOTS))
 
 
 @pytest.mark.parametrize("level", [REPEATABLE_READ, SERIALIZABLE])
@@ -100,10 +105,18 @@ def test_what_a_snapshot_does_not_see_verify_mends(explorer, stepped, level):
 @pytest.mark.soak
 @pytest.mark.parametrize("scenario", mixed_pairs(REPEATABLE_READ), ids=Scenario.short)
 def test_an_operation_and_a_snapshot(explorer, stepped, scenario):
-    check(stepped, explorer.all(scenario, JOINED))
+    check(stepped, explorer.all(scenario, MIXED))
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("scenario", triples(), ids=Scenario.short)
+@pytest.mark.parametrize("scenario", whole_triples(), ids=Scenario.short)
+def test_three_operations_in_every_order(explorer, stepped, scenario):
+    report = explorer.all(scenario)
+    assert report.complete
+    check(stepped, report)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("scenario", random.Random(SEED).sample(triples(), THREES), ids=Scenario.short)
 def test_three_operations(explorer, stepped, scenario):
-    check(stepped, explorer.sampled(scenario, OF_THREE, SEED))
+    check(stepped, explorer.sampled(scenario, ORDERS, SEED))
