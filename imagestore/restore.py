@@ -213,12 +213,12 @@ class RestoredStore(Store):
 
     def _restore(self) -> None:
         with self._bind.begin() as memory:
-            for digest in self._backend.walk():
-                image = self._restorable(ImageID.from_digest(digest))
-                if image is not None:
-                    memory.write(images.create, image.image_id, _NOT_KEPT)
-            for image_id in memory.read(images.page_ids, None, _ALL, heads=False):
-                self._take_parent(memory, image_id)
+            found = (self._restorable(ImageID.from_digest(digest)) for digest in self._backend.walk())
+            memory.write(images.create_many, {image.image_id: _NOT_KEPT for image in found if image is not None})
+            image_ids = memory.read(images.page_ids, None, _ALL, heads=False)
+            parents = {image_id: self._get_metadata(image_id, edges.KEY) for image_id in image_ids}
+            known = [(child, edges.KEY, parent) for child, parent in parents.items() if parent is not None]
+            memory.write(metadata.put_many, known)
 
     def _restorable(self, image_id: ImageID) -> Image | None:
         """The image, its layer held; or None where moby does not restore it."""
