@@ -7,8 +7,10 @@ all writes of a store do, because a read transaction that becomes a write fails 
 from __future__ import annotations
 
 import functools
+import random
 import secrets
 import sqlite3
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,6 +32,7 @@ BEGIN: Final = "imagestore_begin"
 TIMEOUT: Final = 10.0
 """Seconds that a connection to SQLite waits for another one's write."""
 
+_PAUSE: Final = 0.01  # seconds at most between two tries of what does not wait by itself
 _LONGEST_TIMEOUT: Final = 2**31 - 1  # milliseconds; SQLite takes more for none at all
 _IN_ONE_STATEMENT: Final = 10_000  # parameters: SQLite takes 32,766, PostgreSQL 65,535
 
@@ -199,14 +202,27 @@ def _configure_sqlite(engine: Engine, *, sends_begin: bool, timeout: float) -> N
         connection.execute(f"PRAGMA busy_timeout = {min(round(timeout * 1000), _LONGEST_TIMEOUT)}")
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA synchronous = FULL")
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_READONLY:
-                raise  # a read-only file keeps its journal mode, and is good for reading
+        _switch_to_wal(connection, timeout)
 
     if sends_begin and not event.contains(engine, "begin", _send_begin):  # an engine may be configured twice
         event.listen(engine, "begin", _send_begin)
+
+
+def _switch_to_wal(connection: sqlite3.Connection, timeout: float) -> None:
+    deadline = time.monotonic() + timeout
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            primary = error.sqlite_errorcode & 0xFF
+            if primary == sqlite3.SQLITE_READONLY:
+                return  # a read-only file keeps its journal mode, and is good for reading
+            if primary != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            # Of several that switch one new file, SQLite lets one wait for its lock and fails the others, whatever their timeout.
+            time.sleep(random.uniform(0, _PAUSE))
+        else:
+            return
 
 
 def _send_begin(connection: Connection) -> None:
