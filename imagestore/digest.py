@@ -168,6 +168,11 @@ def chain_id(diff_ids: Iterable[str]) -> ChainID:
     return ChainID(chain)
 
 
+def is_sha256(text: str) -> bool:
+    """Whether it is "sha256:" and 64 lower-case hexadecimal digits."""
+    return len(text) == 71 and text.startswith("sha256:") and _LOWER_HEX.fullmatch(text, 7) is not None
+
+
 def _check(text: str) -> None:
     if not isinstance(text, str):
         raise InvalidDigestError(text, f"expected a str, not {type(text).__name__}")

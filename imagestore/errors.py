@@ -6,7 +6,9 @@
     │   ├── ParentNotFoundError         the image that was to become the parent is not there
     │   ├── BlobNotFoundError           the backend holds no such blob
     │   ├── MetadataNotFoundError       the blob is there, the key is not
-    │   └── LayerNotFoundError          a layer store has no such chain
+    │   ├── LayerNotFoundError          there is no such chain of layers, or no content of it
+    │   ├── ReferenceNotFoundError      no image has this name
+    │   └── LeaseExpiredError           the lease has expired, or was ended
     ├── InvalidError (ValueError)
     │   ├── InvalidDigestError          not an "algorithm:hex" digest, or not one of sha256 where that is needed
     │   ├── InvalidReferenceError       not a name of an image as docker's users write it
@@ -19,12 +21,18 @@
     │   ├── UnknownRevisionError        a revision of the tables that this release does not have
     │   ├── UnusableBindError           an engine, a connection or a URL that a store cannot work on
     │   ├── UnusableDataRootError       a path in which Docker's image database is not to be found
+    │   ├── InvalidLayerError           a stream that is no tar, or breaks off within one
+    │   ├── LayerTooLargeError          a layer that has more bytes than a limit allows
+    │   ├── UnusableContentError        a place for content that belongs to another store, or that is gone
     │   └── ReadOnlyError               a write through ``Store.reading``
     ├── ConflictError
     │   ├── ParentCycleError            the link would make an image its own ancestor
-    │   └── DependentChildrenError      the image has children, and was not to be forced
+    │   ├── DependentChildrenError      the image has children, and was not to be forced
+    │   └── ReferenceConflictError      the name is another image's, or the image has several names
     ├── DataLossError
     │   ├── CorruptBlobError            stored bytes that no longer have their digest
+    │   ├── CorruptContentError         the same of a layer's tar
+    │   ├── ContentLostError            a layer's tar is gone from where the database has it
     │   └── IncompleteCopyError         damaged blobs were left out of a copy
     └── SchemaError
         ├── SchemaMissingError          the database has no tables of ours
@@ -84,11 +92,29 @@ class MetadataNotFoundError(NotFoundError):
 
 
 class LayerNotFoundError(NotFoundError):
-    """A layer store has no layer under this chain ID (moby's ``layer.ErrLayerDoesNotExist``)."""
+    """There is no layer under this chain ID, or no content of it (moby's ``layer.ErrLayerDoesNotExist``)."""
 
     def __init__(self, chain_id: str) -> None:
         self.chain_id = chain_id
         super().__init__(f"failed to get layer {chain_id}: layer does not exist")
+
+
+class ReferenceNotFoundError(NotFoundError):
+    """No image has this name (distribution's ``ErrDoesNotExist``)."""
+
+    def __init__(self, reference: str) -> None:
+        self.reference = reference
+        super().__init__(f"No such image: {reference}")
+
+
+class LeaseExpiredError(NotFoundError):
+    """The lease has expired, or was ended; what it held may have been collected."""
+
+    def __init__(self, lease: str) -> None:
+        self.lease = lease
+        super().__init__(
+            f"lease {lease} has expired or was ended: take one with a longer ttl, or renew it in time, and start again"
+        )
 
 
 class InvalidError(ImageStoreError, ValueError):
@@ -175,6 +201,18 @@ class UnusableDataRootError(InvalidError):
     """A path in which Docker's image database is not to be found; the message says what was looked for."""
 
 
+class InvalidLayerError(InvalidError):
+    """A stream that is no tar, or breaks off within one; the message says where."""
+
+
+class LayerTooLargeError(InvalidError):
+    """A layer with more bytes than a limit allows; the message names the setting."""
+
+
+class UnusableContentError(InvalidError):
+    """A place for content that belongs to another store, or in which what the database has written is gone."""
+
+
 class ReadOnlyError(InvalidError):
     """A write was tried through a snapshot of ``Store.reading``."""
 
@@ -205,6 +243,10 @@ class DependentChildrenError(ConflictError):
         )
 
 
+class ReferenceConflictError(ConflictError):
+    """The name is another image's, or the image has several names, and nothing was to be forced."""
+
+
 class DataLossError(ImageStoreError):
     """Something that was stored is damaged."""
 
@@ -215,6 +257,24 @@ class CorruptBlobError(DataLossError):
     def __init__(self, digest: str) -> None:
         self.digest = digest
         super().__init__(f"failed to verify: {digest}: the stored bytes are damaged; store the sound ones again")
+
+
+class CorruptContentError(DataLossError):
+    """The bytes that are kept of a layer no longer have its diff ID."""
+
+    def __init__(self, diff_id: str, name: str) -> None:
+        self.diff_id = diff_id
+        self.name = name
+        super().__init__(f"failed to verify: {diff_id}: its content {name!r} is damaged; register the layer again")
+
+
+class ContentLostError(DataLossError):
+    """What is kept of a layer is not where the database has it."""
+
+    def __init__(self, diff_id: str, name: str) -> None:
+        self.diff_id = diff_id
+        self.name = name
+        super().__init__(f"the content {name!r} of {diff_id} is gone: restore it from a backup")
 
 
 class IncompleteCopyError(DataLossError):

@@ -47,7 +47,7 @@ class HeldLayers:
         for image, layer in got:
             self._hold(image, layer)
 
-    def release_after(self, delete: Callable[[ImageID], None], image: Image) -> list[LayerMetadata]:
+    def release_after(self, delete: Callable[[ImageID], object], image: Image) -> list[LayerMetadata]:
         """Delete an image, and then let go of its layer.
 
         That is the layer held for it, or where another process created the image, one that is got now.

@@ -31,6 +31,7 @@ from imagestore.gojson import (
     decode_draft,
     encode_members,
 )
+from imagestore.layer import Link, links
 
 TYPE_LAYERS: Final = "layers"
 """The type of a root filesystem that is a stack of layers (moby's ``TypeLayers``)."""
@@ -255,6 +256,11 @@ class Image:
     def chain_id(self) -> ChainID:
         """The chain ID of the topmost layer; empty without layers."""
         return self.rootfs.chain_id if self.rootfs is not None else ChainID("")
+
+    @property
+    def stack(self) -> tuple[Link, ...]:
+        """The layers' places in the trie, the lowest first; none where it is in no trie: see `imagestore.layer.links`."""
+        return links(self.rootfs.diff_ids or ()) if self.rootfs is not None else ()
 
     def check_history(self) -> None:
         """Check that no more steps have added a layer than there are layers.

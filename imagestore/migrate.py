@@ -21,8 +21,17 @@ from sqlalchemy import Connection, MetaData, Table, inspect
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import CreateSchema, DropTable
 
-from imagestore.errors import SchemaLockedError, SchemaTooNewError, UnknownRevisionError, UnusableBindError
+from imagestore.errors import (
+    InvalidImageError,
+    SchemaLockedError,
+    SchemaTooNewError,
+    UnknownRevisionError,
+    UnusableBindError,
+)
+from imagestore.image import Image
+from imagestore.layer import Link
 from imagestore.sql import revision as revisions
+from imagestore.sql import tops
 from imagestore.sql.driver_errors import is_missing_right
 from imagestore.sql.engine import in_transaction, is_autocommit, reading_text, refuse_schema
 from imagestore.sql.schema import PREFIX, VERSION_TABLE, metadata
@@ -33,6 +42,10 @@ if TYPE_CHECKING:
 TIMEOUT: Final = 60.0
 """Seconds that a migration on PostgreSQL waits for another one. On SQLite the connection's own busy timeout counts."""
 
+_FILLED: Final = "0003"
+"""The revision that stands for all images' having their place in the trie of layers."""
+
+_PAGE: Final = 1000  # images that are put there in one transaction
 _PAUSE: Final = 0.05  # seconds between two tries
 _TRY_LOCK: Final = "SELECT pg_try_advisory_xact_lock(hashtextextended('imagestore.migrate', 0))"
 _NEEDS_RIGHTS: Final = (
@@ -269,6 +282,8 @@ def _keep_lock(connection: Connection) -> None:
 def _upgrade(connection: Connection, chosen: Sequence[str], schema: str | None, *, joined: bool) -> None:
     scripts = _scripts_of(chosen, joined=joined)
     for script in scripts:
+        if script.revision == _FILLED:
+            _fill(connection, schema)
         with _transaction_of(script, connection):
             if script.down_revision is None and schema is not None and not inspect(connection).has_schema(schema):
                 connection.execute(CreateSchema(schema, if_not_exists=True))
@@ -281,6 +296,23 @@ def _downgrade(connection: Connection, chosen: Sequence[str], schema: str | None
             _run(connection, script, schema, upwards=False)
             if script.down_revision is None:
                 connection.execute(DropTable(Table(VERSION_TABLE, MetaData(), schema=schema)))
+
+
+def _fill(connection: Connection, schema: str | None) -> None:
+    """Put all images into the trie, a page in each transaction where that is ours to say; what is interrupted goes on where it was."""
+    after: bytes | None = b""
+    with nullcontext() if connection.in_transaction() else connection.begin(), _search_path(connection, schema):
+        after = tops.find_filled(connection)
+    while after is not None:
+        with nullcontext() if connection.in_transaction() else connection.begin(), _search_path(connection, schema):
+            after = tops.fill(connection, after, _PAGE, _stack_of)
+
+
+def _stack_of(config: bytes) -> Sequence[Link]:
+    try:
+        return Image.from_json(config).stack
+    except InvalidImageError:  # the index was damaged, of which verify tells
+        return ()
 
 
 def _scripts_of(chosen: Sequence[str], *, joined: bool) -> list[Script]:

@@ -33,6 +33,7 @@ from imagestore.errors import (
 from imagestore.image import Image
 from imagestore.layer import LayerGetReleaser, LayerMetadata
 from imagestore.sql import edges, images, metadata
+from imagestore.sql.layers import NOTHING, Freed
 from imagestore.store import Store, creatable, possible_id
 
 _log: Final = logging.getLogger("imagestore")
@@ -132,13 +133,14 @@ class RestoredStore(Store):
         except BlobNotFoundError as error:
             raise ImageNotFoundError(image_id) from error
 
-    def _delete(self, image_id: ImageID) -> None:
+    def _delete(self, image_id: ImageID) -> Freed:
         with self._changing(image_id) as memory:
             orphans = memory.read(images.children, image_id)
             memory.write(images.delete, image_id)
             for orphan in orphans:
                 self._backend.delete_metadata(orphan, _text(edges.KEY))
             self._backend.delete(image_id)
+        return NOTHING
 
     def _find_all(self, *, heads: bool) -> dict[ImageID, Image]:
         return {image.image_id: image for image in self.stream(heads=heads)}

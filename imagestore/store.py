@@ -7,6 +7,7 @@ database in memory, so many processes on many hosts share one.
 from __future__ import annotations
 
 import copy
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from operator import index
@@ -17,14 +18,19 @@ from sqlalchemy import URL, Connection, Engine
 from imagestore.backend import StoreBackend
 from imagestore.backends.sql import SQLBackend
 from imagestore.bind import Bind, Bound, ConnectionBind, EngineBind, bind_to
+from imagestore.content.place import Content
 from imagestore.digest import ImageID
 from imagestore.errors import InvalidDigestError, InvalidError, UnusableBindError
 from imagestore.gojson import GoTime
 from imagestore.held_layers import HeldLayers
 from imagestore.image import Image
 from imagestore.layer import LayerGetReleaser, LayerMetadata
-from imagestore.sql import images, lineage, metadata
+from imagestore.layers import Layers, delete_contents, open_content
+from imagestore.leases import TTL, HeldLease, Leases
+from imagestore.lineage import Lineage
+from imagestore.sql import images, metadata
 from imagestore.sql.engine import TIMEOUT
+from imagestore.sql.layers import Freed
 
 if TYPE_CHECKING:
     from imagestore.restore import RestoredStore
@@ -44,10 +50,13 @@ class Store(Bound):
         bind: the host's own Engine, used as it is, on SQLite one that `imagestore.configure` has seen; or the host's Connection, which
             this store then joins, as `joined` tells.
         schema: the PostgreSQL schema that has the tables; None for the first of the connection's search path.
-        layer_stores: what `create` asks for an image's topmost layer, by operating system; None: layers are facts.
+        content: the place that keeps the bytes of layers (a path is a folder, `imagestore.content.local.LocalContent`). `create` then
+            wants all layers of an image to be there with their content. None: layers are facts, and need not be present.
+        layer_stores: what `create` asks instead for an image's topmost layer, by operating system.
 
     Raises:
-        SchemaError: the tables are missing, or of another revision. This never changes a database.
+        SchemaError: the tables are missing, or of another revision. This never changes a database but for the identity of ``content``.
+        UnusableContentError: the place belongs to another store, or has lost what was in it.
         UnusableBindError: the bind is of another database, does not enforce foreign keys, or cannot be joined.
     """
 
@@ -56,11 +65,13 @@ class Store(Bound):
         bind: Engine | Connection | Bind,
         *,
         schema: str | None = None,
+        content: Content | str | os.PathLike[str] | None = None,
         layer_stores: Mapping[str, LayerGetReleaser] | None = None,
     ) -> None:
         self._schema = schema
         self._layers = None if layer_stores is None else HeldLayers(layer_stores)
         self._bind = bind_to(bind, schema=schema)
+        self._content = None if content is None else open_content(self._bind, content)
         if isinstance(bind, Connection):
             self._require_no_layer_stores()
 
@@ -71,6 +82,7 @@ class Store(Bound):
         *,
         schema: str | None = None,
         create_schema: bool = True,
+        content: Content | str | os.PathLike[str] | None = None,
         layer_stores: Mapping[str, LayerGetReleaser] | None = None,
         timeout: float = TIMEOUT,
     ) -> Self:
@@ -83,7 +95,7 @@ class Store(Bound):
                 while somebody reads, so a write within `reading` of the same store waits for itself, and fails.
             schema: the PostgreSQL schema that has the tables, made where it is missing.
             create_schema: False: raise `SchemaMissingError` rather than make tables; for a role without that right.
-            layer_stores: as for the class.
+            content, layer_stores: as for the class.
             timeout: seconds that SQLite waits for another connection's write, at each of a write's five attempts.
 
         Raises:
@@ -92,7 +104,11 @@ class Store(Bound):
             sqlalchemy.exc.OperationalError: the database cannot be opened or reached; a note has the remedy.
         """
         bind = EngineBind.open(url, schema=schema, create_schema=create_schema, timeout=timeout)
-        return cls(bind, schema=schema, layer_stores=layer_stores)
+        try:
+            return cls(bind, schema=schema, content=content, layer_stores=layer_stores)
+        except BaseException:
+            bind.close()
+            raise
 
     @staticmethod
     def restore(backend: StoreBackend, *, layer_stores: Mapping[str, LayerGetReleaser] | None = None) -> RestoredStore:
@@ -146,8 +162,30 @@ class Store(Bound):
 
     @property
     def lineage(self) -> Lineage:
-        """What is built on what, by recorded parents."""
+        """What is built on what: by recorded parents, and by layers."""
         return Lineage(self._bind)
+
+    @property
+    def layers(self) -> Layers:
+        """The layers: a trie in the database, with their bytes where ``content`` is."""
+        return Layers(self._bind, self._content)
+
+    @property
+    def leases(self) -> Leases:
+        """The leases of all processes."""
+        return Leases(self._bind)
+
+    def lease(self, ttl: float = TTL, labels: Mapping[str, str] | None = None) -> HeldLease:
+        """Keep what is being written until an image refers to it: ``with store.lease() as lease: ...``. Commits by itself, at once.
+
+        Args:
+            ttl: seconds that it lasts by the database's clock, unless it is renewed.
+            labels: texts that `leases` shows with it.
+
+        Raises:
+            UnusableBindError: this store has joined a transaction, before whose commit nobody else would see the lease.
+        """
+        return HeldLease(self._bind, ttl, labels or {})
 
     def create(self, config: bytes) -> ImageID:
         """Store an image configuration, byte for byte, and return its ID. The same bytes twice are one image.
@@ -164,7 +202,9 @@ class Store(Bound):
         """
         image = creatable(config)
         with self._holding_layers([image]):
-            self._bind.write(images.create, image.image_id, image.raw_json)
+            self._bind.write(
+                images.create, image.image_id, image.raw_json, image.stack, with_content=self._content is not None
+            )
         return image.image_id
 
     def create_many(self, configs: Iterable[bytes]) -> list[ImageID]:
@@ -177,7 +217,12 @@ class Store(Bound):
         """
         new = [creatable(config) for config in configs]
         with self._holding_layers(new):
-            self._bind.write(images.create_many, {image.image_id: image.raw_json for image in new})
+            self._bind.write(
+                images.create_many,
+                {image.image_id: image.raw_json for image in new},
+                {image.image_id: image.stack for image in new},
+                with_content=self._content is not None,
+            )
         return [image.image_id for image in new]
 
     def get(self, image_id: str) -> Image:
@@ -223,12 +268,13 @@ class Store(Bound):
         return self._bind.read(images.search, term)
 
     def delete(self, image_id: str) -> list[LayerMetadata]:
-        """Remove an image and its metadata; its children stay, without a parent.
+        """Remove an image with its metadata and references; its children stay, without a parent. Layers that it alone has had go too.
 
-        Commits. A few statements, which cost as much as there are children.
+        Commits. A few statements, which cost as much as there are children and layers. The bytes of layers go after the commit; where
+        this store has joined they are left to `collect`, and so are the layers in a caller's REPEATABLE READ or SERIALIZABLE.
 
         Returns:
-            What the layer store has removed because nobody holds it any more.
+            The layers that were removed because nothing holds them any more, from the top down; with layer stores, what these removed.
 
         Raises:
             UnsupportedPlatformError: there are layer stores, but none for the image's operating system.
@@ -236,8 +282,9 @@ class Store(Bound):
         Source: moby's ``Store.Delete``.
         """
         if self._layers is None:
-            self._delete(ImageID(image_id))
-            return []
+            freed = self._delete(ImageID(image_id))
+            delete_contents(self._bind, self._content, freed)
+            return freed.layers
         return self._layers.release_after(self._delete, self.get(image_id))
 
     def set_parent(self, image_id: str, parent: str) -> None:
@@ -353,8 +400,8 @@ class Store(Bound):
             if after is None:
                 return
 
-    def _delete(self, image_id: ImageID) -> None:
-        self._bind.write(images.delete, image_id)
+    def _delete(self, image_id: ImageID) -> Freed:
+        return self._bind.write(images.delete, image_id)
 
     def _find_all(self, *, heads: bool) -> dict[ImageID, Image]:
         return self._bind.read(images.find_all, heads)
@@ -385,21 +432,6 @@ class Store(Bound):
             return nullcontext()
         there = self._bind.read(images.find_existing, [image.image_id for image in new])
         return self._layers.holding([image for image in new if image.image_id not in there])
-
-
-class Lineage:
-    """What is built on what: `Store.lineage`."""
-
-    def __init__(self, bind: Bind) -> None:
-        self._bind = bind
-
-    def ancestors(self, image_id: str) -> list[ImageID]:
-        """The parent, its parent and so on, nearest first. One query, of the depth of the ancestry."""
-        return self._bind.read(lineage.ancestors, ImageID(image_id))
-
-    def descendants(self, image_id: str) -> list[ImageID]:
-        """The children, their children and so on, breadth first, each generation in order. One query; costs what it returns."""
-        return self._bind.read(lineage.descendants, ImageID(image_id))
 
 
 def creatable(config: bytes) -> Image:

@@ -21,11 +21,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from sqlalchemy import Connection
 
-from imagestore.backends.sql import is_image
+from imagestore.backends.sql import image_in
 from imagestore.digest import Digest, ImageID
 from imagestore.sql import checks, edges, images, metadata
 
@@ -124,14 +125,17 @@ def _judge_blob(blob: checks.StoredBlob) -> _Damage | None:
         cause = f"the {len(blob.data)} bytes that are stored have the digest {found}"
         remedy = "store the sound bytes again, from a backup or another store: they take the place of these"
         return _Damage(Finding(FindingKind.CORRUPT_BLOB, blob.digest, cause, remedy))
-    if is_image(blob.data) == blob.has_row:
+    image = image_in(blob.data)
+    if (image is not None) == blob.has_row:
         return None
-    if blob.has_row:
+    if image is None:
         cause = "the index has it as an image, which its bytes are not"
         finding = Finding(FindingKind.EXTRA_ROW, blob.digest, cause, _REPAIR)
         return _Damage(finding, checks.delete_row)
     cause = "its bytes are those of an image, which the index does not have"
-    return _Damage(Finding(FindingKind.MISSING_ROW, blob.digest, cause, _REPAIR), images.adopt)
+    return _Damage(
+        Finding(FindingKind.MISSING_ROW, blob.digest, cause, _REPAIR), partial(images.adopt, stack=image.stack)
+    )
 
 
 def _check_strays(bind: Bind) -> Iterator[list[_Damage]]:

@@ -12,7 +12,7 @@ from sqlalchemy import URL, Connection, Engine
 
 from imagestore.backend import check_blob, check_digest, check_key
 from imagestore.bind import Bind, Bound, EngineBind, bind_to
-from imagestore.digest import Digest, ImageID
+from imagestore.digest import Digest
 from imagestore.errors import InvalidImageError, MetadataNotFoundError
 from imagestore.image import Image
 from imagestore.sql import blobs, images, metadata
@@ -59,9 +59,9 @@ class SQLBackend(Bound):
         """Store blobs in one transaction; their digests, in the same order."""
         digests = [check_blob(each) for each in data]
         found = dict(zip(digests, data, strict=True))
-        configs = {ImageID.from_digest(digest): each for digest, each in found.items() if is_image(each)}
-        others = {digest: each for digest, each in found.items() if digest not in configs}
-        self._bind.write(_store, configs, others)
+        new = [image for each in found.values() if (image := image_in(each))]
+        others = {digest: each for digest, each in found.items() if digest not in {image.image_id for image in new}}
+        self._bind.write(_store, new, others)
         return digests
 
     def delete(self, digest: str) -> None:
@@ -112,19 +112,22 @@ class SQLBackend(Bound):
         )
 
 
-def is_image(data: bytes) -> bool:
-    """Whether a blob is an image, so that it has a row in the index. Pure."""
+def image_in(data: bytes) -> Image | None:
+    """The image that a blob is, so that it has a row in the index; None where it is none. Pure."""
     try:
-        Image.from_json(data)
+        return Image.from_json(data)
     except InvalidImageError:
-        return False
-    return True
+        return None
 
 
-def _store(connection: Connection, configs: dict[ImageID, bytes], others: dict[Digest, bytes]) -> None:
+def _store(connection: Connection, new: Sequence[Image], others: dict[Digest, bytes]) -> None:
     new = set(blobs.insert_many(connection, others))
     blobs.mend(connection, {digest: data for digest, data in others.items() if digest not in new})
-    images.create_many(connection, configs)
+    images.create_many(
+        connection,
+        {image.image_id: image.raw_json for image in new},
+        {image.image_id: image.stack for image in new},
+    )
 
 
 def _put(connection: Connection, digest: Digest, key: bytes, value: bytes) -> None:

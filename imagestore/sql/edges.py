@@ -21,7 +21,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
-from imagestore.digest import Digest, ImageID
+from imagestore.digest import ChainID, Digest, ImageID
 from imagestore.errors import ImageNotFoundError, InvalidDigestError, ParentCycleError, ParentNotFoundError
 from imagestore.sql import blobs, schema
 from imagestore.sql.driver_errors import is_foreign_key_violation
@@ -66,7 +66,9 @@ _parent_id: Final = bindparam("new_parent", type_=ImageIDType)
 # Meets the same statement of another link or of a delete of this child, and the UPDATE of a delete of its parent.
 # Without it: "opposite links", "a link to an image that goes"; FOR NO KEY UPDATE would let KEY SHARE by.
 _HOLD_CHILD: Final = (
-    select(images.c.id, images.c.parent, _SeesSnapshot()).where(images.c.id == _child_id).with_for_update()
+    select(images.c.id, images.c.parent, _SeesSnapshot(), images.c.top)
+    .where(images.c.id == _child_id)
+    .with_for_update()
 )
 _HAS_CHILDREN: Final = select(images.c.id).where(images.c.parent == _child_id).limit(1)
 # Meets _HOLD_CHILD of a link of the parent on the fast path, or of its delete. Without it: "a cycle of three".
@@ -116,11 +118,12 @@ _NAMED: Final = select(metadata_keys.c.value).where(
 
 
 class Child(NamedTuple):
-    """An image that is held for a change of its parent."""
+    """An image that is held for a change of its parent, or for its end."""
 
     id: ImageID
     parent: ImageID | None
     sees_snapshot: bool
+    top: ChainID | None
 
 
 def named(value: bytes) -> ImageID | None:

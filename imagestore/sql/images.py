@@ -16,7 +16,8 @@ from sqlalchemy.dialects.postgresql import insert
 from imagestore.digest import Digest, ImageID
 from imagestore.errors import AmbiguousIDError, CorruptBlobError, ImageNotFoundError
 from imagestore.image import Image
-from imagestore.sql import blobs, edges, metadata, schema
+from imagestore.layer import Link
+from imagestore.sql import blobs, edges, layers, metadata, schema
 from imagestore.sql.driver import Read
 from imagestore.sql.engine import pieces
 from imagestore.sql.schema import images, metadata_keys
@@ -27,6 +28,7 @@ _log: Final = logging.getLogger("imagestore")
 _CANDIDATES: Final = 10  # that an ambiguous ID names at most
 _ATTEMPTS: Final = 10
 _BATCH: Final = 1000  # images that one statement of a bulk create stores
+_NO_STACKS: Final[Mapping[ImageID, Sequence[Link]]] = {}
 _HEX: Final = re.compile("[0-9a-f]{0,64}", re.ASCII)
 
 _image_id: Final = bindparam("image_id", type_=ImageIDType)
@@ -95,10 +97,19 @@ _HOLD_SHARED: Final = _exists.with_for_update(read=True, key_share=True)
 _HOLD_MANY: Final = _EXISTING.order_by(images.c.id).with_for_update(read=True, key_share=True)
 
 
-def create(connection: Connection, image_id: ImageID, config: bytes) -> bool:
+def create(
+    connection: Connection, image_id: ImageID, config: bytes, stack: Sequence[Link] = (), *, with_content: bool = False
+) -> bool:
     """Store an image, whose bytes the caller has parsed; returns whether it is new. A handful of statements by key.
 
     Children whose metadata already names the new ID get their edge. Of an image that is there, damaged bytes are mended.
+
+    Args:
+        stack: its layers' places in the trie, the lowest first; they become known.
+        with_content: their content must be there already.
+
+    Raises:
+        LayerNotFoundError: it is not.
     """
     for _ in range(_ATTEMPTS):
         if blobs.insert_one(connection, image_id, config):
@@ -107,24 +118,31 @@ def create(connection: Connection, image_id: ImageID, config: bytes) -> bool:
             blobs.mend(connection, {image_id: config})
             return False
     else:
-        return adopt(connection, image_id)
-    connection.execute(_INSERT, {"id": image_id})
+        return adopt(connection, image_id, stack)
+    top = layers.require(connection, stack) if with_content else layers.hold(connection, stack)
+    connection.execute(_INSERT, {"id": image_id, "top": top})
     edges.link_waiting(connection, image_id)
     return True
 
 
-def adopt(connection: Connection, image_id: ImageID) -> bool:
+def adopt(connection: Connection, image_id: ImageID, stack: Sequence[Link] = ()) -> bool:
     """Make the row of an image whose blob is there without one: the index was damaged, or an earlier release could not read it."""
-    inserted = connection.execute(_INSERT, {"id": image_id}).rowcount > 0
+    inserted = connection.execute(_INSERT, {"id": image_id, "top": layers.hold(connection, stack)}).rowcount > 0
     edges.link_waiting(connection, image_id)
     metadata.reindex(connection, image_id)
     return inserted
 
 
-def create_many(connection: Connection, configs: Mapping[ImageID, bytes]) -> None:
+def create_many(
+    connection: Connection,
+    configs: Mapping[ImageID, bytes],
+    stacks: Mapping[ImageID, Sequence[Link]] = _NO_STACKS,
+    *,
+    with_content: bool = False,
+) -> None:
     """Store many images, as `create` does one; a few statements for each thousand."""
     for batch in pieces(list(configs.items()), _BATCH):
-        _create_batch(connection, dict(batch))
+        _create_batch(connection, dict(batch), stacks, with_content=with_content)
 
 
 def get(connection: Connection, image_id: ImageID) -> Image:
@@ -255,8 +273,8 @@ def set_metadata(connection: Connection, image_id: ImageID, key: bytes, value: b
         raise ImageNotFoundError(image_id)
 
 
-def delete(connection: Connection, image_id: ImageID) -> None:
-    """Remove an image with its metadata; its children stay, without a parent.
+def delete(connection: Connection, image_id: ImageID) -> layers.Freed:
+    """Remove an image with its metadata; its children stay, without a parent. Layers that it alone has had go with it.
 
     Raises:
         ImageNotFoundError: there is no such image.
@@ -267,9 +285,10 @@ def delete(connection: Connection, image_id: ImageID) -> None:
     orphans = edges.unlink_children(connection, image)
     metadata.remove_parents(connection, orphans)
     blobs.delete_one(connection, image_id)
+    return _free(connection, image)
 
 
-def delete_blob(connection: Connection, digest: Digest) -> None:
+def delete_blob(connection: Connection, digest: Digest) -> layers.Freed:
     """What `imagestore.backend.StoreBackend.delete` does: remove a blob and its metadata, an image or not.
 
     The metadata of its children goes on naming it, and links them again when it comes back.
@@ -281,6 +300,7 @@ def delete_blob(connection: Connection, digest: Digest) -> None:
     if image is not None:
         edges.unlink_children(connection, image)
     blobs.delete_one(connection, digest)
+    return layers.NOTHING if image is None else _free(connection, image)
 
 
 def image_of(image_id: ImageID, config: bytes, parent: bytes | None) -> Image:
@@ -319,20 +339,36 @@ def only(term: str, found: Sequence[ImageID]) -> ImageID:
     return found[0]
 
 
-def _create_batch(connection: Connection, missing: dict[ImageID, bytes]) -> None:
+def _free(connection: Connection, image: edges.Child) -> layers.Freed:
+    # In a snapshot, whoever came to rely on a layer since is not seen: `imagestore.collect` frees it later.
+    return layers.NOTHING if image.sees_snapshot else layers.free(connection, image.top)
+
+
+def _create_batch(
+    connection: Connection,
+    missing: dict[ImageID, bytes],
+    stacks: Mapping[ImageID, Sequence[Link]],
+    *,
+    with_content: bool,
+) -> None:
     for _ in range(_ATTEMPTS):
         there = connection.execute(_HOLD_MANY, {"image_ids": sorted(missing)}).scalars().all()
         blobs.mend(connection, {image_id: missing.pop(image_id) for image_id in there})
         inserted = [ImageID.trusted(digest) for digest in blobs.insert_many(connection, missing)]
         if inserted:
-            connection.execute(_INSERT, [{"id": image_id} for image_id in inserted])
+            new = {image_id: stacks.get(image_id, ()) for image_id in inserted}
+            hold = layers.require_many if with_content else layers.hold_many
+            hold(connection, new.values())
+            connection.execute(
+                _INSERT, [{"id": image_id, "top": layers.top_of(stack)} for image_id, stack in new.items()]
+            )
             edges.link_waiting_many(connection, inserted)
         for image_id in inserted:
             del missing[image_id]
         if not missing:
             return
     for image_id in missing:
-        adopt(connection, image_id)
+        adopt(connection, image_id, stacks.get(image_id, ()))
 
 
 def _sound(rows: Iterable[tuple[bytes, bytes, bytes | None]]) -> Iterator[Image]:

@@ -18,7 +18,7 @@ from imagestore.sql.driver_errors import is_missing_table
 from imagestore.sql.engine import refuse_schema
 from imagestore.sql.schema import PREFIX, VERSION_TABLE
 
-REVISIONS: Final = ("0001",)
+REVISIONS: Final = ("0001", "0002", "0003")
 """Every revision that this release knows, oldest first: those of the folder ``migrations/versions``, in a line."""
 
 HEAD: Final = REVISIONS[-1]

@@ -1,13 +1,19 @@
-"""Column types: a SHA-256 digest as 32 raw bytes, and raw bytes on both engines."""
+"""Column types: a SHA-256 digest as 32 raw bytes, under the name that it has in Python, and text in the order of its bytes."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Dialect, LargeBinary
+from sqlalchemy import BigInteger, Dialect, Integer, LargeBinary, Text
 from sqlalchemy.types import TypeDecorator
 
-from imagestore.digest import Digest, ImageID
+from imagestore.digest import ChainID, DiffID, Digest, ImageID
+
+ByteOrdered: Final = Text().with_variant(Text(collation="C"), "postgresql")
+"""Text that both engines order by its bytes, whatever the database's locale."""
+
+Size: Final = BigInteger().with_variant(Integer(), "sqlite")
+"""A number of bytes: 64 bits on both engines."""
 
 
 class SHA256(TypeDecorator[Digest]):
@@ -31,3 +37,23 @@ class ImageIDType(SHA256):
 
     cache_ok = True
     made = ImageID
+
+
+class ChainIDType(SHA256):
+    """A SHA-256 digest that comes back as a `ChainID`."""
+
+    cache_ok = True
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> Any:
+        """The chain ID of raw bytes; None stays None."""
+        return None if value is None else ChainID("sha256:" + value.hex())
+
+
+class DiffIDType(SHA256):
+    """A SHA-256 digest that comes back as a `DiffID`."""
+
+    cache_ok = True
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> Any:
+        """The diff ID of raw bytes; None stays None."""
+        return None if value is None else DiffID("sha256:" + value.hex())

@@ -1,0 +1,112 @@
+"""Leases: `Store.lease` and `Store.leases`. A lease keeps the layers that are being written until an image refers to them."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Final, Self
+
+from imagestore.bind import Bind, EngineBind
+from imagestore.errors import InvalidError, LeaseExpiredError, UnusableBindError
+from imagestore.gojson import GoTime
+from imagestore.lease import Lease
+from imagestore.sql import leases
+
+TTL: Final = 3600.0
+"""Seconds that a lease lasts by default, if nobody renews it."""
+
+_LONGEST: Final = 100 * 365 * 86400.0
+
+
+class HeldLease:
+    """A lease that this process holds: ``with store.lease() as lease: ...``. Usable from several threads.
+
+    It is taken, renewed and ended in transactions of its own, each of which commits. At the end of the block it is ended; what it held
+    and no image refers to by then is garbage, which `Store.collect` takes.
+
+    Attributes:
+        id: 32 hexadecimal digits.
+        labels: what was noted on it.
+    """
+
+    def __init__(self, bind: Bind, ttl: float, labels: Mapping[str, str]) -> None:
+        if not isinstance(bind, EngineBind):
+            raise UnusableBindError(
+                "nobody else would see a lease before the caller's transaction commits: take it from the store itself, before"
+            )
+        self.id: Final = secrets.token_hex(16)
+        self.labels: Final = check_labels(labels)
+        self._bind = bind
+        self._expires = bind.write(leases.create, self.id, check_ttl(ttl), self.labels)
+
+    @property
+    def expires(self) -> GoTime:
+        """When it ends by itself, by the database's clock."""
+        return self._expires
+
+    def renew(self, ttl: float = TTL) -> GoTime:
+        """Let it last so many seconds from now; returns when it ends. Commits. One statement by key.
+
+        Raises:
+            LeaseExpiredError: it has expired already, or was ended.
+        """
+        self._expires = self._bind.write(leases.renew, self.id, check_ttl(ttl))
+        return self._expires
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End the lease.
+
+        Raises:
+            LeaseExpiredError: it had expired, and the block does not end with an error of its own: what it held may be gone.
+        """
+        if not self._bind.write(leases.remove, self.id) and error is None:
+            raise LeaseExpiredError(self.id)
+
+
+class Leases:
+    """All leases of a store: `Store.leases`."""
+
+    def __init__(self, bind: Bind) -> None:
+        self._bind = bind
+
+    def page(self, after: str = "", limit: int = 100) -> list[Lease]:
+        """The next leases that have not expired, in the order of their IDs. Costs what it returns."""
+        return self._bind.read(leases.page, after, limit)
+
+    def delete(self, lease: str) -> None:
+        """End a lease, as of a process that is gone for good. Commits. One statement by key.
+
+        Raises:
+            LeaseExpiredError: it has expired already, or was ended.
+        """
+        if not self._bind.write(leases.remove, lease):
+            raise LeaseExpiredError(lease)
+
+
+def check_ttl(ttl: float) -> float:
+    """The seconds of a lease.
+
+    Raises:
+        InvalidError: they are not more than none, or more than a hundred years.
+    """
+    if not 0 < ttl <= _LONGEST:
+        raise InvalidError(f"a lease lasts more than 0 and at most {_LONGEST:.0f} seconds, not {ttl!r}")
+    return float(ttl)
+
+
+def check_labels(labels: Mapping[str, str]) -> dict[str, str]:
+    """The labels of a lease.
+
+    Raises:
+        InvalidError: they are no texts, or hold what a database cannot.
+    """
+    for text in (*labels, *labels.values()):
+        if not isinstance(text, str) or "\0" in text or not text.isprintable():
+            raise InvalidError(f"a lease's labels are printable texts under printable names, not {text!r}")
+    return dict(labels)

@@ -1,0 +1,96 @@
+"""Contents: under which name the tar of a layer is kept, for all stacks that have the layer; and which place it is that keeps them.
+
+Nothing but the rows of layers holds a content, and no foreign key protects it: who relies on a row locks it, and who frees it looks
+again once it has locked it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from sqlalchemy import Connection, and_, bindparam, delete, literal_column, select
+from sqlalchemy.dialects.postgresql import insert
+
+from imagestore.digest import ChainID, DiffID, Digest
+from imagestore.errors import LayerNotFoundError
+from imagestore.sql.driver import Read
+from imagestore.sql.engine import pieces
+from imagestore.sql.schema import content_location, contents, layers
+from imagestore.sql.types import ChainIDType, DiffIDType
+
+_one: Final = literal_column("1")
+
+OF_LAYER: Final = Read(
+    select(contents.c.name, contents.c.size, contents.c.diff_id)
+    .join(layers, layers.c.diff_id == contents.c.diff_id)
+    .where(layers.c.chain_id == bindparam("chain", type_=ChainIDType)),
+    few=True,
+)
+_unused: Final = and_(
+    contents.c.diff_id.in_(bindparam("diff_ids", expanding=True)),
+    ~select(_one).select_from(layers).where(layers.c.diff_id == contents.c.diff_id).exists(),
+)
+# Meets _HOLD of a register, which relies on the row. Without it: "content is lost".
+_HOLD_UNUSED: Final = select(contents.c.diff_id).where(_unused).order_by(contents.c.diff_id).with_for_update()
+_DELETE_UNUSED: Final = delete(contents).where(_unused).returning(contents.c.name)
+_INSERT: Final = insert(contents).on_conflict_do_nothing().returning(contents.c.name)
+# Meets _HOLD_UNUSED. Without it: "content is lost".
+_HOLD: Final = (
+    select(contents.c.name)
+    .where(contents.c.diff_id == bindparam("diff_id", type_=DiffIDType))
+    .with_for_update(read=True, key_share=True)
+)
+_LOCATION: Final = select(content_location.c.identity)
+_SET_LOCATION: Final = insert(content_location).on_conflict_do_nothing()
+_ANY: Final = select(contents.c.diff_id).limit(_one)
+
+
+def keep(connection: Connection, diff_id: DiffID, name: str, size: int) -> str:
+    """Note under which name a layer's tar has been written; returns the name under which it is found.
+
+    That is another one where the same tar is kept already. The caller has added a layer of this diff ID in the same transaction.
+    """
+    row = {"diff_id": diff_id, "name": name, "size": size}
+    while True:
+        inserted: str | None = connection.execute(_INSERT, row).scalar()
+        if inserted is not None:
+            return inserted
+        standing: str | None = connection.execute(_HOLD, {"diff_id": diff_id}).scalar()
+        if standing is not None:
+            return standing
+
+
+def free(connection: Connection, diff_ids: Sequence[DiffID]) -> list[str]:
+    """Remove those of the contents that no layer has any more, and return their names, whose bytes go after the commit."""
+    names: list[str] = []
+    for some in pieces(sorted(set(diff_ids))):
+        if connection.dialect.name == "postgresql" and not connection.execute(_HOLD_UNUSED, {"diff_ids": some}).all():
+            continue
+        names += connection.execute(_DELETE_UNUSED, {"diff_ids": some}).scalars()
+    return names
+
+
+def find(connection: Connection, chain_id: ChainID) -> tuple[str, int, DiffID]:
+    """The name, the size and the diff ID of what is kept of a layer. One read by key.
+
+    Raises:
+        LayerNotFoundError: there is no such layer, or no content of it.
+    """
+    row = OF_LAYER.first(connection, chain=Digest(chain_id).raw)
+    if row is None:
+        raise LayerNotFoundError(chain_id)
+    name, size, raw = row
+    return name, size, DiffID("sha256:" + raw.hex())
+
+
+def find_location(connection: Connection) -> tuple[str | None, bool]:
+    """The identity of the place that has the contents, None before there is one; and whether there are any."""
+    identity = connection.execute(_LOCATION).scalar()
+    return identity, identity is not None and connection.execute(_ANY).first() is not None
+
+
+def set_location(connection: Connection, identity: str) -> str:
+    """Note the identity of the place that has the contents, if none is noted; returns which is."""
+    connection.execute(_SET_LOCATION, {"slot": 1, "identity": identity})
+    return str(connection.execute(_LOCATION).scalar_one())

@@ -1,0 +1,318 @@
+"""Layers: the trie whose paths are the stacks of layers that images have, and the content that is kept of each.
+
+A layer stays while an image has it at the top, a layer lies on it, or a lease holds it: nothing is counted. On PostgreSQL rows are
+locked from the top of a stack down, and contents after layers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, NamedTuple
+
+from sqlalchemy import (
+    CTE,
+    Connection,
+    Integer,
+    LargeBinary,
+    Select,
+    and_,
+    bindparam,
+    delete,
+    func,
+    literal_column,
+    select,
+    update,
+)
+from sqlalchemy.dialects.postgresql import insert
+
+from imagestore.digest import ChainID, Digest
+from imagestore.errors import LayerNotFoundError
+from imagestore.layer import LayerMetadata, Link, StoredLayer
+from imagestore.sql import contents, schema
+from imagestore.sql.schema import images, layers, lease_layers
+from imagestore.sql.types import ChainIDType, Size
+
+_DEEPEST: Final = 1_000_000  # no stack has as many layers
+
+_chain: Final = bindparam("chain", type_=ChainIDType)
+_DIGEST: Final = literal_column("32", Integer)  # bytes
+
+
+def _given() -> CTE:
+    """Chain IDs that come as one value, one behind the other, in their order: any number, and the statement stays the same."""
+    place = select(literal_column("0", Integer).label("place")).cte("given", recursive=True)
+    following = place.c.place + literal_column("1")
+    return place.union_all(select(following).where(following < bindparam("count", type_=Integer)))
+
+
+def _existing() -> Select[Any]:
+    given = _given()
+    start = given.c.place * _DIGEST + literal_column("1")
+    chain = func.substr(bindparam("chains", type_=LargeBinary), start, _DIGEST, type_=LargeBinary)
+    return select(layers.c.chain_id).join_from(given, layers, layers.c.chain_id == chain).order_by(given.c.place)
+
+
+def _alone(chain: Any, above: Any = None) -> Any:
+    """Whether nothing holds the layer: no image, no lease, and no layer but the one above that is about to go."""
+    upper = layers.alias("upper")
+    child = upper.c.parent == chain if above is None else and_(upper.c.parent == chain, upper.c.chain_id != above)
+    return and_(
+        ~select(literal_column("1")).select_from(images).where(images.c.top == chain).exists(),
+        ~select(literal_column("1")).select_from(lease_layers).where(lease_layers.c.chain_id == chain).exists(),
+        ~select(literal_column("1")).select_from(upper).where(child).exists(),
+    )
+
+
+def _walk_alone() -> CTE:
+    """The stack from ``:chain`` down, as far as nothing else holds it, and the first layer that something does."""
+    walk = (
+        select(
+            layers.c.chain_id,
+            layers.c.parent,
+            literal_column("0").label("depth"),
+            _alone(layers.c.chain_id).label("alone"),
+        )
+        .where(layers.c.chain_id == _chain)
+        .cte("walk", recursive=True)
+    )
+    lower = layers.alias("lower")
+    return walk.union_all(
+        select(
+            lower.c.chain_id,
+            lower.c.parent,
+            walk.c.depth + literal_column("1"),
+            _alone(lower.c.chain_id, walk.c.chain_id),
+        )
+        .select_from(walk)
+        .join(lower, lower.c.chain_id == walk.c.parent)
+        .where(walk.c.alone)
+    )
+
+
+def _walk_down(start: Any) -> CTE:
+    """All layers of the stacks that these are on top of, each once."""
+    stack = select(layers.c.chain_id, layers.c.parent, layers.c.size).where(start).cte("stack", recursive=True)
+    lower = layers.alias("lower")
+    return stack.union(
+        select(lower.c.chain_id, lower.c.parent, lower.c.size).join_from(
+            stack, lower, lower.c.chain_id == stack.c.parent
+        )
+    )
+
+
+_rows: Final = select(
+    layers.c.chain_id, layers.c.diff_id, layers.c.parent, layers.c.size, schema.contents.c.size
+).outerjoin(schema.contents, schema.contents.c.diff_id == layers.c.diff_id)
+SELECT: Final = _rows.where(layers.c.chain_id == _chain)
+PAGE: Final = (
+    _rows.where(layers.c.chain_id > bindparam("after", type_=LargeBinary))
+    .order_by(layers.c.chain_id)
+    .limit(bindparam("limit"))
+)
+_STACK: Final = _walk_down(layers.c.chain_id == _chain)
+_STACKS: Final = _walk_down(layers.c.chain_id.in_(_existing()))
+_SIZE: Final = select(func.coalesce(func.sum(_STACK.c.size), literal_column("0"), type_=Size))
+_WITHOUT_CONTENT: Final = (
+    select(layers.c.chain_id)
+    .join_from(_STACKS, layers, layers.c.chain_id == _STACKS.c.chain_id)
+    .outerjoin(schema.contents, schema.contents.c.diff_id == layers.c.diff_id)
+    .where(schema.contents.c.diff_id.is_(None))
+    .limit(literal_column("1"))
+)
+
+# Both meet _HOLD_ALONE and _SKIP_HELD: a layer that is relied on is there until this transaction ends, and with it those below, whom
+# its foreign key holds. Without it: "create and free", "register and free".
+_HOLD_HIGHEST: Final = _existing().limit(literal_column("1")).with_for_update(read=True, key_share=True, of=layers)
+_HOLD_EXISTING: Final = _existing().with_for_update(read=True, key_share=True, of=layers)
+_INSERT: Final = insert(layers).on_conflict_do_nothing().returning(layers.c.chain_id)
+_SET_SIZE: Final = (
+    update(layers)
+    .where(layers.c.chain_id == _chain, layers.c.size.is_(None))
+    .values(size=bindparam("new_size", type_=Size))
+)
+
+_WALK: Final = _walk_alone()
+# Meets _HOLD_HIGHEST and what a foreign key locks: the DELETE after it sees who came to rely on a layer meanwhile. Without it: "create
+# and free".
+_HOLD_ALONE: Final = (
+    select(layers.c.chain_id)
+    .join_from(_WALK, layers, layers.c.chain_id == _WALK.c.chain_id)
+    .order_by(_WALK.c.depth)
+    .with_for_update(of=layers)
+)
+_DELETE_ALONE: Final = (
+    delete(layers)
+    .where(
+        layers.c.chain_id.in_(
+            select(_WALK.c.chain_id).where(_WALK.c.alone, _WALK.c.depth < bindparam("held", type_=Integer))
+        )
+    )
+    .returning(layers.c.chain_id, layers.c.diff_id, layers.c.parent, layers.c.size)
+)
+_INSERT_LEASED: Final = insert(lease_layers).on_conflict_do_nothing()
+
+
+class Freed(NamedTuple):
+    """What a delete has freed: the layers, from the top down, and the names of contents, whose bytes go after the commit."""
+
+    layers: list[LayerMetadata]
+    names: list[str]
+
+
+NOTHING: Final = Freed([], [])
+
+
+def hold(connection: Connection, links: Sequence[Link]) -> ChainID | None:
+    """Make sure that a stack of layers is there, and stays to the end of the transaction; what is missing becomes known.
+
+    One statement, two where layers are new, whatever their number.
+
+    Returns:
+        `top_of` the stack.
+    """
+    missing = links
+    while missing:
+        highest = connection.execute(_HOLD_HIGHEST, _chains(reversed(links))).scalar()
+        place = next((place for place, link in enumerate(links) if link.chain_id == highest), -1)
+        missing = links[place + 1 :]
+        if missing and len(_insert(connection, missing)) == len(missing):
+            break
+    return top_of(links)
+
+
+def hold_many(connection: Connection, stacks: Iterable[Sequence[Link]]) -> None:
+    """`hold` for many stacks, in as many statements as for one and the thousands of layers that are new."""
+    depths = {link: depth for links in stacks for depth, link in enumerate(links)}
+    missing = sorted(depths, key=lambda link: (depths[link], link.chain_id))
+    while missing:
+        found = connection.execute(_HOLD_EXISTING, _chains(reversed(missing))).scalars()
+        there = set(found)
+        missing = [link for link in missing if link.chain_id not in there]
+        if missing:
+            there = set(_insert(connection, missing))
+            missing = [link for link in missing if link.chain_id not in there]
+
+
+def require(connection: Connection, links: Sequence[Link]) -> ChainID | None:
+    """Make sure that a stack of layers is there with its content, and stays to the end of the transaction. Two statements.
+
+    Raises:
+        LayerNotFoundError: a layer is not there, or is but known.
+    """
+    require_many(connection, [links])
+    return top_of(links)
+
+
+def require_many(connection: Connection, stacks: Iterable[Sequence[Link]]) -> None:
+    """`require` for many stacks, in two statements.
+
+    Raises:
+        LayerNotFoundError: a layer is not there, or is but known.
+    """
+    tops = sorted(((len(links), links[-1]) for links in stacks if links), reverse=True)
+    chains = _chains(dict.fromkeys(top for _, top in tops))
+    there = set(connection.execute(_HOLD_EXISTING, chains).scalars()) if tops else set()
+    for _, top in tops:
+        if top.chain_id not in there:
+            raise LayerNotFoundError(top.chain_id)
+    lacking = connection.execute(_WITHOUT_CONTENT, chains).scalar() if tops else None
+    if lacking is not None:
+        raise LayerNotFoundError(lacking)
+
+
+def top_of(links: Sequence[Link]) -> ChainID | None:
+    """The topmost chain of a stack, for ``images.top``; None for a stack that is in no trie."""
+    return links[-1].chain_id if links else None
+
+
+def free(connection: Connection, top: ChainID | None) -> Freed:
+    """Remove a stack from the top down, as far as no image, no lease and no other layer holds it, and content that no layer has any more.
+
+    Six statements, whatever the number of layers.
+    """
+    freed: list[Any] = []
+    while top is not None:
+        held = _DEEPEST
+        if connection.dialect.name == "postgresql":
+            held = len(connection.execute(_HOLD_ALONE, {"chain": top}).all())
+        removed = {row.chain_id: row for row in connection.execute(_DELETE_ALONE, {"chain": top, "held": held})}
+        removed_down = []
+        while top in removed:
+            removed_down.append(removed[top])
+            top = removed[top].parent
+        freed += removed_down
+        if len(removed_down) < held:
+            break  # what stays was held, and something else holds it
+    if not freed:
+        return NOTHING
+    return Freed(_told(connection, freed, top), contents.free(connection, [row.diff_id for row in freed]))
+
+
+def register(connection: Connection, link: Link, size: int, lease: str) -> None:
+    """Add a layer to the trie, held by a lease that the caller has made sure of.
+
+    Args:
+        link: its place; the parent must be there.
+        size: bytes of its files.
+        lease: the lease's ID.
+
+    Raises:
+        LayerNotFoundError: there is no such parent.
+    """
+    if link.parent is not None and not _hold_one(connection, link.parent):
+        raise LayerNotFoundError(link.parent)
+    while not _insert(connection, [link], size):
+        if _hold_one(connection, link.chain_id):
+            connection.execute(_SET_SIZE, {"chain": link.chain_id, "new_size": size})
+            break
+    connection.execute(_INSERT_LEASED, {"lease": lease, "chain_id": link.chain_id})
+
+
+def lease_existing(connection: Connection, chain_id: ChainID, lease: str) -> bool:
+    """Let a lease hold a layer that is there; returns whether it is."""
+    if not _hold_one(connection, chain_id):
+        return False
+    connection.execute(_INSERT_LEASED, {"lease": lease, "chain_id": chain_id})
+    return True
+
+
+def get(connection: Connection, chain_id: ChainID) -> StoredLayer:
+    """One layer. One read by key.
+
+    Raises:
+        LayerNotFoundError: there is none.
+    """
+    row = connection.execute(SELECT, {"chain": chain_id}).first()
+    if row is None:
+        raise LayerNotFoundError(chain_id)
+    return StoredLayer(*row)
+
+
+def page(connection: Connection, after: ChainID | None, limit: int) -> list[StoredLayer]:
+    """The next layers in the order of their chain IDs. Costs what it returns."""
+    start = Digest(after).raw if after else b""
+    return [StoredLayer(*row) for row in connection.execute(PAGE, {"after": start, "limit": limit})]
+
+
+def _insert(connection: Connection, new: Sequence[Link], size: int | None = None) -> list[ChainID]:
+    rows = [{**link._asdict(), "size": size} for link in new]
+    return list(connection.execute(_INSERT, rows).scalars())
+
+
+def _chains(links: Iterable[Link]) -> dict[str, Any]:
+    raw = [bytes.fromhex(link.chain_id[7:]) for link in links]
+    return {"chains": b"".join(raw), "count": len(raw)}
+
+
+def _hold_one(connection: Connection, chain_id: ChainID) -> bool:
+    given = {"chains": bytes.fromhex(chain_id[7:]), "count": 1}
+    return connection.execute(_HOLD_HIGHEST, given).first() is not None
+
+
+def _told(connection: Connection, freed: Sequence[Any], below: ChainID | None) -> list[LayerMetadata]:
+    size = 0 if below is None else connection.execute(_SIZE, {"chain": below}).scalar_one()
+    told = []
+    for row in reversed(freed):
+        size += row.size or 0
+        told.append(LayerMetadata(row.chain_id, row.diff_id, size, row.size or 0))
+    return told[::-1]

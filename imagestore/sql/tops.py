@@ -1,0 +1,57 @@
+"""The column ``images.top`` made anew from stored configurations: for an upgrade from before there were layers, and for `imagestore.verify`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from sqlalchemy import Connection, LargeBinary, bindparam, func, select, update
+
+from imagestore.digest import ImageID
+from imagestore.layer import Link
+from imagestore.sql import layers
+from imagestore.sql.schema import blobs, images
+from imagestore.sql.types import ChainIDType, ImageIDType
+
+_FILLED: Final = select(func.max(images.c.id)).where(images.c.top.is_not(None))
+_PAGE: Final = (
+    select(images.c.id, blobs.c.data)
+    .join(blobs, blobs.c.digest == images.c.id)
+    .where(images.c.id > bindparam("after", type_=LargeBinary))
+    .order_by(images.c.id)
+    .limit(bindparam("limit"))
+)
+_SET: Final = (
+    update(images)
+    .where(images.c.id == bindparam("image_id", type_=ImageIDType))
+    .values(top=bindparam("new_top", type_=ChainIDType))
+)
+
+
+def find_filled(connection: Connection) -> bytes:
+    """The raw ID up to which `fill` has come, which goes in the order of the IDs. Reads all rows, once."""
+    found: ImageID | None = connection.execute(_FILLED).scalar()
+    return b"" if found is None else found.raw
+
+
+def fill(
+    connection: Connection, after: bytes, limit: int, stack_of: Callable[[bytes], Sequence[Link]]
+) -> bytes | None:
+    """Put the next images into the trie, and return the raw ID of the last of them; None where there are no more.
+
+    Args:
+        after: the raw ID after which to go on.
+        limit: how many images at most, whose configurations are held in memory.
+        stack_of: what reads the layers from a configuration.
+    """
+    stacks = {row.id: stack_of(row.data) for row in connection.execute(_PAGE, {"after": after, "limit": limit})}
+    layers.hold_many(connection, stacks.values())
+    tops = [{"image_id": image_id, "new_top": layers.top_of(stack)} for image_id, stack in stacks.items() if stack]
+    if tops:
+        connection.execute(_SET, tops)
+    return max(stacks).raw if stacks else None
+
+
+def set_top(connection: Connection, image_id: ImageID, stack: Sequence[Link]) -> None:
+    """Put one image into the trie, at the place that its configuration has."""
+    connection.execute(_SET, {"image_id": image_id, "new_top": layers.hold(connection, stack)})

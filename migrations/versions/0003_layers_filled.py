@@ -1,0 +1,21 @@
+"""Images by their topmost layer, and by their last use; where this revision stands, ``imagestore_images.top`` is filled.
+
+Revision 0003.
+"""
+
+from __future__ import annotations
+
+from alembic.operations import Operations
+
+revision = "0003"
+down_revision = "0002"
+
+
+def upgrade(op: Operations) -> None:
+    op.create_index("imagestore_images_top_ix", "imagestore_images", ["top"])
+    op.create_index("imagestore_images_last_used_ix", "imagestore_images", ["last_used", "id"])
+
+
+def downgrade(op: Operations) -> None:
+    op.drop_index("imagestore_images_last_used_ix", "imagestore_images")
+    op.drop_index("imagestore_images_top_ix", "imagestore_images")
