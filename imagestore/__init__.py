@@ -30,12 +30,15 @@ if TYPE_CHECKING:
     from imagestore.gojson import GoTime
     from imagestore.image import TYPE_LAYERS, ChildConfig, History, Image, RootFS, V1Image
     from imagestore.layer import Layer, LayerGetReleaser, LayerMetadata
+    from imagestore.reference import Reference
     from imagestore.sql.engine import configure
+    from imagestore.sql.references import Association
     from imagestore.store import Store
 
 __all__ = [
     "TYPE_LAYERS",
     "AmbiguousIDError",
+    "Association",
     "ChainID",
     "ChildConfig",
     "Config",
@@ -59,6 +62,7 @@ __all__ = [
     "NotFoundError",
     "ParentCycleError",
     "ParentNotFoundError",
+    "Reference",
     "RootFS",
     "SQLBackend",
     "SchemaError",
@@ -92,7 +96,9 @@ _MODULES: Final = {
     "gojson": ("GoTime",),
     "image": ("TYPE_LAYERS", "ChildConfig", "History", "Image", "RootFS", "V1Image"),
     "layer": ("Layer", "LayerGetReleaser", "LayerMetadata"),
+    "reference": ("Reference",),
     "sql.engine": ("configure",),
+    "sql.references": ("Association",),
     "store": ("Store",),
 }
 _HOMES: Final = {name: module for module, names in _MODULES.items() for name in names}

@@ -28,7 +28,8 @@
     ├── ConflictError
     │   ├── ParentCycleError            the link would make an image its own ancestor
     │   ├── DependentChildrenError      the image has children, and was not to be forced
-    │   └── ReferenceConflictError      the name is another image's, or the image has several names
+    │   ├── ReferenceConflictError      the name stands for an image already
+    │   └── MultipleReferencesError     the image has several names, and was to be removed by its ID
     ├── DataLossError
     │   ├── CorruptBlobError            stored bytes that no longer have their digest
     │   ├── CorruptContentError         the same of a layer's tar
@@ -237,14 +238,34 @@ class DependentChildrenError(ConflictError):
     def __init__(self, image_id: str, children: Sequence[str]) -> None:
         self.image_id = image_id
         self.children = tuple(children)
+        more = f" and {len(self.children) - 10} more" if len(self.children) > 10 else ""
         super().__init__(
-            f"conflict: unable to delete {image_id} (cannot be forced) - image has dependent child images: "
-            f"{', '.join(self.children)}; remove them first"
+            f"conflict: unable to delete {_short(image_id)} (cannot be forced) - image has dependent child images: "
+            f"{', '.join(map(_short, self.children[:10]))}{more}; remove them first"
         )
 
 
 class ReferenceConflictError(ConflictError):
-    """The name is another image's, or the image has several names, and nothing was to be forced."""
+    """The name stands for an image already, and was not to be forced; or it is a digest, which never stands for another."""
+
+    def __init__(self, reference: str, image_id: str, digest: str | None = None) -> None:
+        self.reference = reference
+        self.image_id = image_id
+        super().__init__(
+            f"Conflict: Tag {reference} is already set to image {image_id}, if you want to replace it, please use the force option"
+            if digest is None
+            else f"Cannot overwrite digest {digest}"
+        )
+
+
+class MultipleReferencesError(ConflictError):
+    """The image was named by its ID, and has several names, which go only if that is forced."""
+
+    def __init__(self, image_id: str) -> None:
+        self.image_id = image_id
+        super().__init__(
+            f"conflict: unable to delete {_short(image_id)} (must be forced) - image is referenced in multiple repositories"
+        )
 
 
 class DataLossError(ImageStoreError):
@@ -333,6 +354,11 @@ class SchemaLockedError(SchemaError):
             f"another process has been changing the imagestore tables of this database for more than {timeout:g} seconds: "
             "wait for it, or look in pg_locks for who holds the advisory lock"
         )
+
+
+def _short(image_id: str) -> str:
+    """The twelve digits of an ID that docker shows."""
+    return image_id.removeprefix("sha256:")[:12]
 
 
 def _shown(value: object) -> str:

@@ -84,6 +84,13 @@ class RestoredStore(Store):
             "a restored store has no transactions: copy its backend to a database and open a Store there"
         )
 
+    @property
+    def references(self) -> NoReturn:
+        """Refuse, as `joined` does."""
+        raise UnusableBindError(
+            "a restored store has no references: copy its backend to a database and open a Store there"
+        )
+
     def create(self, config: bytes) -> ImageID:
         """As `Store.create`; durable as the backend is."""
         image = creatable(config)

@@ -28,6 +28,7 @@ from imagestore.layer import LayerGetReleaser, LayerMetadata
 from imagestore.layers import Layers, delete_contents, open_content
 from imagestore.leases import TTL, HeldLease, Leases
 from imagestore.lineage import Lineage
+from imagestore.references import References
 from imagestore.sql import images, metadata
 from imagestore.sql.engine import TIMEOUT
 from imagestore.sql.layers import Freed
@@ -169,6 +170,11 @@ class Store(Bound):
     def layers(self) -> Layers:
         """The layers: a trie in the database, with their bytes where ``content`` is."""
         return Layers(self._bind, self._content)
+
+    @property
+    def references(self) -> References:
+        """The names of images."""
+        return References(self._bind)
 
     @property
     def leases(self) -> Leases:

@@ -1,0 +1,139 @@
+"""References: `Store.references`, moby's reference store."""
+
+from __future__ import annotations
+
+from operator import index
+
+from imagestore.bind import Bind
+from imagestore.digest import ImageID
+from imagestore.errors import InvalidError, InvalidReferenceError
+from imagestore.reference import Reference
+from imagestore.sql import references
+from imagestore.sql.references import Association, stored
+
+__all__ = ["Association", "References"]
+
+_LONGEST_PAGE = 2**63 - 1  # the databases count no further
+_NO_DIGEST = "a digest reference has a digest, as in app@sha256:..."
+_AMBIGUOUS = "refusing to create an ambiguous tag using digest algorithm as name"
+
+
+class References:
+    """The names of images.
+
+    A reference is a `Reference` or its text, familiar or in full; a text that is none raises `InvalidReferenceError`. One without a tag
+    has the tag "latest"; of one with a tag and a digest, the digest counts. An image has any number of names; they go with it.
+
+    Source: moby's ``reference.Store``.
+    """
+
+    def __init__(self, bind: Bind) -> None:
+        self._bind = bind
+
+    def add_tag(self, reference: Reference | str, image_id: str, force: bool = False) -> None:
+        """Let a tag stand for an image. Commits. One or two statements by key.
+
+        Args:
+            reference: the tag.
+            image_id: the image.
+            force: take the tag from the image that has it; of two such calls at once, the later one counts.
+
+        Raises:
+            ReferenceConflictError: the tag is set already, be it to this image, and ``force`` is not given.
+            ImageNotFoundError: there is no such image.
+            InvalidReferenceError: it has a digest, or its repository is named "sha256", which would be taken for a digest.
+
+        Source: moby's ``Store.AddTag``.
+        """
+        checked = _check(reference)
+        if checked.digest is not None:
+            raise InvalidReferenceError(str(reference), "refusing to create a tag with a digest reference")
+        self._add(checked, image_id, force)
+
+    def add_digest(self, reference: Reference | str, image_id: str, force: bool = False) -> None:
+        """Let a repository's digest stand for an image. Commits. One or two statements by key.
+
+        Args:
+            reference: has a digest.
+            image_id: the image.
+            force: changes nothing: a digest is never set anew.
+
+        Raises:
+            ReferenceConflictError: it is set already.
+            ImageNotFoundError: there is no such image.
+            InvalidReferenceError: it has no digest, or its repository is named "sha256".
+
+        Source: moby's ``Store.AddDigest``.
+        """
+        checked = _check(reference)
+        if checked.digest is None:
+            raise InvalidReferenceError(str(reference), _NO_DIGEST)
+        self._add(checked, image_id, force)
+
+    def delete(self, reference: Reference | str) -> bool:
+        """Let a name stand for nothing; returns whether it stood for an image, which stays. Commits. One statement by key.
+
+        Source: moby's ``Store.Delete``.
+        """
+        return self._bind.write(references.remove, _named(reference))
+
+    def get(self, reference: Reference | str) -> ImageID:
+        """The image that a name stands for. One read by key.
+
+        Raises:
+            ReferenceNotFoundError: it stands for none.
+
+        Source: moby's ``Store.Get``.
+        """
+        return self._bind.read(references.get, _named(reference))
+
+    def references(self, image_id: str) -> list[Reference]:
+        """The names of an image, in the order of their bytes, in full; none for an image that is not there. Costs what it returns.
+
+        Source: moby's ``Store.References``.
+        """
+        return self._bind.read(references.of_image, ImageID(image_id))
+
+    def of_images(self, image_ids: list[ImageID]) -> dict[ImageID, list[Reference]]:
+        """`references` of many at once: of those that have any. One query for every ten thousand."""
+        return self._bind.read(references.of_images, image_ids)
+
+    def references_by_name(self, reference: Reference | str) -> list[Association]:
+        """What the names of a repository stand for, in order; the reference's own tag or digest does not matter. Costs what it returns.
+
+        Source: moby's ``Store.ReferencesByName``.
+        """
+        return self._bind.read(references.of_repository, _parsed(reference).name)
+
+    def page(self, after: Reference | str | None = None, limit: int = 100) -> list[Association]:
+        """The next names in the order of their bytes, in full. Costs what it returns, wherever it is.
+
+        Args:
+            after: the name that the page follows; it need not stand for anything (any more).
+            limit: how many at most.
+        """
+        if limit < 1:
+            raise InvalidError(f"a page has at least one reference, not {limit}")
+        start = "" if after is None else str(_named(after))
+        return self._bind.read(references.page, start, min(index(limit), _LONGEST_PAGE))
+
+    def _add(self, reference: Reference, image_id: str, force: bool) -> None:
+        if reference.familiar_name == "sha256":
+            raise InvalidReferenceError(str(reference), _AMBIGUOUS)
+        self._bind.write(references.add, stored(reference), ImageID(image_id), force=force)
+
+
+def _parsed(reference: Reference | str) -> Reference:
+    return reference if isinstance(reference, Reference) else Reference.parse(reference)
+
+
+def _named(reference: Reference | str) -> Reference:
+    return stored(_parsed(reference))
+
+
+def _check(reference: Reference | str) -> Reference:
+    """The reference, parsed, though it may have been made of parts that nobody has checked."""
+    parsed = Reference.parse(str(reference) if isinstance(reference, Reference) else reference)
+    if isinstance(reference, Reference) and parsed != reference:
+        raise InvalidReferenceError(str(reference), "invalid reference format")
+    return parsed
