@@ -21,6 +21,7 @@ import re
 import secrets
 import shutil
 import stat
+import sys
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -191,11 +192,12 @@ def _file_name(key: str) -> str:
     return os.fsdecode(check_key(key))
 
 
-def _read(path: str) -> bytes | None:
-    """The bytes of a regular file; None for anything else: a FIFO would never open, a device never end."""
+def _read(path: str, limit: int = sys.maxsize) -> bytes | None:
+    """The bytes of a regular file; None for one of more bytes than the limit, and for anything else: a FIFO would never open."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode) or status.st_size > limit:
             return None
         with open(descriptor, "rb", buffering=0, closefd=False) as file:
             return file.read()

@@ -2,31 +2,49 @@
 
     /var/lib/docker                         the data root
     └── image/<driver>                      one of these for each storage driver that the daemon has had
-        ├── imagedb                         the image database: what `imagestore.backends.filesystem` reads and writes
-        └── layerdb, repositories.json      layers and tags, which are not touched
+        ├── imagedb                         the image database: `imagestore.backends.filesystem`
+        ├── layerdb                         the layers: `imagestore.docker.layer_database`
+        └── repositories.json               the tags: `imagestore.docker.repositories`
 
 Any of the folders will do, and so will a tar of any of them, compressed or not. Nothing is ever written to where images are read.
+An image database without the others has images only.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import re
 import shutil
 import stat
 import tarfile
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Final, Protocol, Self
+from typing import Final, Protocol, Self, TypeVar
 
 from imagestore.backend import Copied, Progress, StoreBackend, check_key, copy
 from imagestore.backends.filesystem import FSBackend
-from imagestore.errors import InvalidError, UnusableDataRootError
+from imagestore.bind import Bind
+from imagestore.docker import layer_database, repositories
+from imagestore.errors import ImageNotFoundError, IncompleteCopyError, InvalidError, UnusableDataRootError
+from imagestore.restore import RestoredStore
+from imagestore.sql import references, sizes
+from imagestore.sql.references import Association
+from imagestore.store import Store
 
+T = TypeVar("T")
+
+_IMAGES: Final = "imagedb"
 _CONTENT: Final = ("content", "sha256")
 _METADATA: Final = ("metadata", "sha256")
+_PAGE: Final = 1000  # tags or layers of one transaction
+_BESIDE: Final = re.compile(
+    "(?P<root>(?:[^/]+/)*)(?P<file>repositories[.]json|layerdb/sha256/[0-9a-f]{64}/(?:diff|parent|size))", re.ASCII
+)
 _NAME: Final = re.compile(
     "(?P<database>(?:(?:[^/]+/)*imagedb/)?)"
     "(?:content/sha256(?:/(?P<blob>[0-9a-f]{64}))?|metadata/sha256/(?P<owner>[0-9a-f]{64})/(?P<key>[^/]+))",
@@ -53,10 +71,27 @@ class HasBackend(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Imported(Copied):
+    """What one run of `import_data_root` has written.
+
+    Attributes:
+        references: tags and digests that stood for another image before, or for none.
+        sizes: layers whose size was not known.
+        left_out: what was not taken over, a line each: a tag of an image that is not there, damaged entries.
+    """
+
+    references: int = 0
+    sizes: int = 0
+    left_out: tuple[str, ...] = ()
+
+
 def import_data_root(
     path: str | os.PathLike[str], target: StoreBackend | HasBackend, progress: Progress | None = None
-) -> Copied:
+) -> Imported:
     """Copy all images of a data root with their parents and times, and all other blobs and metadata of its image database.
+
+    A store also gets the tags, each in place of one that it has under the same name, and the sizes of layers that it did not know.
 
     Args:
         path: see `open_image_database`.
@@ -65,31 +100,48 @@ def import_data_root(
 
     Raises:
         UnusableDataRootError: there is no image database, or more than one.
-        IncompleteCopyError: some of its blobs are damaged; all others have been copied.
+        IncompleteCopyError: some of its blobs are damaged; all else has been copied, and ``__notes__`` has what else was left out.
         OSError: it cannot be read.
     """
-    with open_image_database(path) as source:
-        return copy(source, _backend(target), progress=progress)
+    with _open(path) as database:
+        beside = database.parent if database.name == _IMAGES else None
+        try:
+            copied = copy(FSBackend(database, create=False), _backend(target), progress=progress)
+        except IncompleteCopyError as error:
+            for line in _import_beside(beside, target).left_out:
+                error.add_note(line)
+            raise
+        found = _import_beside(beside, target)
+    return Imported(copied.blobs, copied.metadata, found.references, found.sizes, found.left_out)
 
 
 def export_data_root(
     source: StoreBackend | HasBackend, directory: str | os.PathLike[str], progress: Progress | None = None
 ) -> Copied:
-    """Write all blobs and metadata to ``directory/imagedb``, as a daemon has them in ``image/<driver>``.
+    """Write all blobs and metadata to ``directory/imagedb``, as a daemon has them in ``image/<driver>``, and a store's tags beside it.
 
     What the daemon wrote comes back byte for byte. The key "lastUsed", which is ours, is written too: a daemon passes over it, and
-    an import of the export has all that was exported.
+    an import of the export has all that was exported. The daemon's layers are its storage driver's, and are not written.
 
     Args:
         source: where from.
-        directory: is made where it is missing. Images that it has already stay. A running daemon sees new ones when it is restarted.
+        directory: is made where it is missing. Images and tags that it has already stay, but for those of the same name. A running daemon
+            sees new ones when it is restarted.
         progress: see `imagestore.backend.copy`.
 
     Raises:
-        IncompleteCopyError: some blobs of the source are damaged; all others have been copied.
+        IncompleteCopyError: some blobs of the source are damaged; all others have been copied, and all tags.
+        UnusableDataRootError: the directory has a ``repositories.json`` that cannot be understood, which stays as it is.
         OSError: it cannot be written.
     """
-    return copy(_backend(source), FSBackend(Path(directory) / "imagedb"), progress=progress)
+    folder = Path(directory)
+    try:
+        copied = copy(_backend(source), FSBackend(folder / _IMAGES), progress=progress)
+    except IncompleteCopyError:
+        _export_beside(source, folder)
+        raise
+    _export_beside(source, folder)
+    return copied
 
 
 @contextlib.contextmanager
@@ -98,17 +150,15 @@ def open_image_database(path: str | os.PathLike[str]) -> Iterator[FSBackend]:
 
     Args:
         path: a data root, its folder ``image`` or ``image/<driver>``, an image database, or a tar of one of these. Of a tar, the
-            database alone is unpacked into a temporary folder, in one pass and constant memory; its other members may be anything.
+            database and what is read beside it are unpacked into a temporary folder, in one pass and constant memory; its other members
+            may be anything.
 
     Raises:
         UnusableDataRootError: there is no image database, or more than one.
         OSError: it cannot be read.
     """
-    if stat.S_ISDIR(Path(path).stat().st_mode):
-        yield FSBackend(find_image_database(path), create=False)
-        return
-    with tempfile.TemporaryDirectory(prefix="imagestore-") as folder:
-        yield FSBackend(_unpack(Path(path), Path(folder)), create=False)
+    with _open(path) as database:
+        yield FSBackend(database, create=False)
 
 
 def find_image_database(path: str | os.PathLike[str]) -> Path:
@@ -128,6 +178,55 @@ def find_image_database(path: str | os.PathLike[str]) -> Path:
 
 def _backend(of: StoreBackend | HasBackend) -> StoreBackend:
     return of if isinstance(of, StoreBackend) else of.backend
+
+
+@contextlib.contextmanager
+def _open(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """The folder of the image database; its name is "imagedb" where something may lie beside it."""
+    if stat.S_ISDIR(Path(path).stat().st_mode):
+        yield find_image_database(path)
+        return
+    with tempfile.TemporaryDirectory(prefix="imagestore-") as folder:
+        yield _unpack(Path(path), Path(folder))
+
+
+def _bind(of: StoreBackend | HasBackend) -> Bind | None:
+    """Where the references and layers of a store are; None for what has blobs and metadata only."""
+    return of._bind if isinstance(of, Store) and not isinstance(of, RestoredStore) else None
+
+
+def _import_beside(folder: Path | None, target: StoreBackend | HasBackend) -> Imported:
+    bind = _bind(target)
+    if folder is None or bind is None:
+        return Imported(0, 0)
+    left_out: list[str] = []
+    changed = sized = 0
+    for tags in _pages(repositories.read(folder, left_out)):
+        more, missing = bind.write(references.set_many, tags)
+        changed += more
+        left_out += [f"{reference.familiar}: {ImageNotFoundError(image_id)}" for reference, image_id in missing]
+    for layers in _pages((link.chain_id, size) for link, size in layer_database.read(folder, left_out)):
+        sized += bind.write(sizes.set_many, layers)
+    return Imported(0, 0, changed, sized, tuple(left_out))
+
+
+def _export_beside(source: StoreBackend | HasBackend, folder: Path) -> None:
+    bind = _bind(source)
+    if bind is not None:
+        repositories.write(folder, _all_references(bind))
+
+
+def _all_references(bind: Bind) -> Iterator[Association]:
+    after = ""
+    while page := bind.read(references.page, after, _PAGE):
+        yield from page
+        after = str(page[-1].reference)
+
+
+def _pages(values: Iterable[T]) -> Iterator[list[T]]:
+    left = iter(values)
+    while page := list(islice(left, _PAGE)):
+        yield page
 
 
 def _of_drivers(image: Path) -> list[Path]:
@@ -181,20 +280,28 @@ class _Member(tarfile.TarInfo):
 
 
 def _unpack(path: Path, folder: Path) -> Path:
-    """Write the image database that is nearest to the tar's root into the folder; one further down is in a layer or a volume."""
+    """Write the image database that is nearest to the tar's root into the folder, with what is read beside it.
+
+    One further down is in a layer or a volume.
+    """
     found: dict[str, Path] = {}
     nearest = 0
     try:
         with tarfile.open(path, "r|*", tarinfo=_Member, encoding="utf-8", errors="surrogateescape") as tar:
             while (member := tar.next()) is not None:
                 tar.members = []  # type: ignore[attr-defined]  # it would remember them all
-                name = _NAME.fullmatch(_normal(member.name))
+                normal = _normal(member.name)
+                if beside := _BESIDE.fullmatch(normal):
+                    if not found or beside["root"].count("/") < nearest:
+                        _write_beside(tar, member, _folder(folder, f"{beside['root']}{_IMAGES}/") / beside["file"])
+                    continue
+                name = _NAME.fullmatch(normal)
                 if name is None or (member.isdir() and name["key"]):
                     continue
                 depth = name["database"].count("/")
                 if not found or depth < nearest:
                     for further in found.values():
-                        shutil.rmtree(further)
+                        shutil.rmtree(further.parent)
                     found, nearest = {}, depth
                 if depth == nearest:
                     _write(tar, member, name, _database(name["database"], found, folder))
@@ -216,9 +323,14 @@ def _database(name: str, found: dict[str, Path], folder: Path) -> Path:
     if name not in found:
         if len(found) == _MOST_DATABASES:
             raise UnusableDataRootError(f"the tar has more than {_MOST_DATABASES} image databases")
-        found[name] = folder / str(len(found))
+        found[name] = _folder(folder, name) / (_IMAGES if name else "root")
         found[name].joinpath(*_CONTENT).mkdir(parents=True)
     return found[name]
+
+
+def _folder(folder: Path, database: str) -> Path:
+    """Where a database goes, with what is beside it."""
+    return folder / hashlib.sha256(os.fsencode(database)).hexdigest()
 
 
 def _write(tar: tarfile.TarFile, member: tarfile.TarInfo, name: re.Match[str], database: Path) -> None:
@@ -238,3 +350,13 @@ def _write(tar: tarfile.TarFile, member: tarfile.TarInfo, name: re.Match[str], d
     destination.parent.mkdir(parents=True, exist_ok=True)
     with destination.open("wb") as file:
         shutil.copyfileobj(content, file)
+
+
+def _write_beside(tar: tarfile.TarFile, member: tarfile.TarInfo, destination: Path) -> None:
+    """Write a file as far as it is not too large for its reader, who also tells what is no file; it may not be the daemon's at all."""
+    content = tar.extractfile(member) if member.isreg() else None
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    with destination.open("wb") as file:
+        if content is not None:
+            limit = repositories.LARGEST if destination.name == repositories.NAME else layer_database.LARGEST
+            file.write(content.read(limit + 1))
