@@ -14,8 +14,6 @@ from imagestore.sql.references import Association, stored
 __all__ = ["Association", "References"]
 
 _LONGEST_PAGE = 2**63 - 1  # the databases count no further
-_NO_DIGEST = "a digest reference has a digest, as in app@sha256:..."
-_AMBIGUOUS = "refusing to create an ambiguous tag using digest algorithm as name"
 
 
 class References:
@@ -45,10 +43,7 @@ class References:
 
         Source: moby's ``Store.AddTag``.
         """
-        checked = _check(reference)
-        if checked.digest is not None:
-            raise InvalidReferenceError(str(reference), "refusing to create a tag with a digest reference")
-        self._add(checked, image_id, force)
+        self._bind.write(references.add, check_tag(reference), ImageID(image_id), force=force)
 
     def add_digest(self, reference: Reference | str, image_id: str, force: bool = False) -> None:
         """Let a repository's digest stand for an image. Commits. One or two statements by key.
@@ -65,10 +60,7 @@ class References:
 
         Source: moby's ``Store.AddDigest``.
         """
-        checked = _check(reference)
-        if checked.digest is None:
-            raise InvalidReferenceError(str(reference), _NO_DIGEST)
-        self._add(checked, image_id, force)
+        self._bind.write(references.add, _check_digest(reference), ImageID(image_id), force=force)
 
     def delete(self, reference: Reference | str) -> bool:
         """Let a name stand for nothing; returns whether it stood for an image, which stays. Commits. One statement by key.
@@ -117,10 +109,24 @@ class References:
         start = "" if after is None else str(_named(after))
         return self._bind.read(references.page, start, min(index(limit), _LONGEST_PAGE))
 
-    def _add(self, reference: Reference, image_id: str, force: bool) -> None:
-        if reference.familiar_name == "sha256":
-            raise InvalidReferenceError(str(reference), _AMBIGUOUS)
-        self._bind.write(references.add, stored(reference), ImageID(image_id), force=force)
+
+def check_tag(reference: Reference | str) -> Reference:
+    """A tag as `References.add_tag` takes it, in full. Pure.
+
+    Raises:
+        InvalidReferenceError: it is none.
+    """
+    checked = _check(reference)
+    if checked.digest is not None:
+        raise InvalidReferenceError(str(reference), "refusing to create a tag with a digest reference")
+    return stored(checked)
+
+
+def _check_digest(reference: Reference | str) -> Reference:
+    checked = _check(reference)
+    if checked.digest is None:
+        raise InvalidReferenceError(str(reference), "a digest reference has a digest, as in app@sha256:...")
+    return stored(checked)
 
 
 def _parsed(reference: Reference | str) -> Reference:
@@ -136,4 +142,8 @@ def _check(reference: Reference | str) -> Reference:
     parsed = Reference.parse(str(reference) if isinstance(reference, Reference) else reference)
     if isinstance(reference, Reference) and parsed != reference:
         raise InvalidReferenceError(str(reference), "invalid reference format")
+    if parsed.familiar_name == "sha256":
+        raise InvalidReferenceError(
+            str(reference), "refusing to create an ambiguous tag using digest algorithm as name"
+        )
     return parsed

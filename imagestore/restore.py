@@ -140,6 +140,9 @@ class RestoredStore(Store):
         except BlobNotFoundError as error:
             raise ImageNotFoundError(image_id) from error
 
+    def _require_no_layer_stores(self) -> NoReturn:
+        self.begin()
+
     def _delete(self, image_id: ImageID) -> Freed:
         with self._changing(image_id) as memory:
             orphans = memory.read(images.children, image_id)
