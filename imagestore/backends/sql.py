@@ -121,8 +121,8 @@ def image_in(data: bytes) -> Image | None:
 
 
 def _store(connection: Connection, new: Sequence[Image], others: dict[Digest, bytes]) -> None:
-    new = set(blobs.insert_many(connection, others))
-    blobs.mend(connection, {digest: data for digest, data in others.items() if digest not in new})
+    inserted = set(blobs.insert_many(connection, others))
+    blobs.mend(connection, {digest: data for digest, data in others.items() if digest not in inserted})
     images.create_many(
         connection,
         {image.image_id: image.raw_json for image in new},
