@@ -18,6 +18,7 @@ from sqlalchemy import URL, Connection, Engine
 from imagestore.backend import StoreBackend
 from imagestore.backends.sql import SQLBackend
 from imagestore.bind import Bind, Bound, ConnectionBind, EngineBind, bind_to
+from imagestore.collect import BATCH, Collected, collect
 from imagestore.content.place import Content
 from imagestore.digest import ImageID
 from imagestore.errors import InvalidDigestError, InvalidError, UnusableBindError
@@ -192,6 +193,21 @@ class Store(Bound):
             UnusableBindError: this store has joined a transaction, before whose commit nobody else would see the lease.
         """
         return HeldLease(self._bind, ttl, labels or {})
+
+    def collect(self, *, dry_run: bool = False, batch: int = BATCH) -> Collected:
+        """Remove expired leases, and the layers and contents that no image and no lease reaches. Images are never removed.
+
+        Safe from many processes at once, beside any other call. Commits each batch by itself. Looks at every layer and every content
+        once, and lists the place of the contents.
+
+        Args:
+            dry_run: only tell what there is to remove.
+            batch: rows that one transaction removes at most; others wait as long as one takes.
+
+        Raises:
+            UnusableBindError: this store has joined a transaction.
+        """
+        return collect(self._bind, self._content, dry_run=dry_run, batch=batch)
 
     def create(self, config: bytes) -> ImageID:
         """Store an image configuration, byte for byte, and return its ID. The same bytes twice are one image.

@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import (
     CTE,
     Connection,
+    FromClause,
     Integer,
     LargeBinary,
     Select,
@@ -52,15 +53,21 @@ def _existing() -> Select[Any]:
     return select(layers.c.chain_id).join_from(given, layers, layers.c.chain_id == chain).order_by(given.c.place)
 
 
-def _alone(chain: Any, above: Any = None) -> Any:
-    """Whether nothing holds the layer: no image, no lease, and no layer but the one above that is about to go."""
+def is_alone(chain: Any, above: Any = None) -> Any:
+    """Whether nothing holds a layer: no image, no lease, and no layer but the one above that is about to go."""
     upper = layers.alias("upper")
     child = upper.c.parent == chain if above is None else and_(upper.c.parent == chain, upper.c.chain_id != above)
     return and_(
-        ~select(literal_column("1")).select_from(images).where(images.c.top == chain).exists(),
-        ~select(literal_column("1")).select_from(lease_layers).where(lease_layers.c.chain_id == chain).exists(),
-        ~select(literal_column("1")).select_from(upper).where(child).exists(),
+        none(images, images.c.top == chain),
+        none(lease_layers, lease_layers.c.chain_id == chain),
+        none(upper, child),
     )
+
+
+def none(table: FromClause, condition: Any) -> Any:
+    """Whether no row is like that: one probe of an index. As NOT EXISTS, PostgreSQL may read all of the index instead."""
+    found = select(literal_column("FALSE")).select_from(table).where(condition).limit(literal_column("1"))
+    return func.coalesce(found.scalar_subquery(), literal_column("TRUE"))
 
 
 def _walk_alone() -> CTE:
@@ -70,7 +77,7 @@ def _walk_alone() -> CTE:
             layers.c.chain_id,
             layers.c.parent,
             literal_column("0").label("depth"),
-            _alone(layers.c.chain_id).label("alone"),
+            is_alone(layers.c.chain_id).label("alone"),
         )
         .where(layers.c.chain_id == _chain)
         .cte("walk", recursive=True)
@@ -81,7 +88,7 @@ def _walk_alone() -> CTE:
             lower.c.chain_id,
             lower.c.parent,
             walk.c.depth + literal_column("1"),
-            _alone(lower.c.chain_id, walk.c.chain_id),
+            is_alone(lower.c.chain_id, walk.c.chain_id),
         )
         .select_from(walk)
         .join(lower, lower.c.chain_id == walk.c.parent)

@@ -42,30 +42,28 @@ def _on_postgresql(element: _Clock, compiler: SQLCompiler, **options: object) ->
 _lease: Final = bindparam("lease", type_=ByteOrdered)
 _clock: Final = _Clock(bindparam("seconds"))
 _now: Final = _Clock(bindparam("now", 0))
-_is_alive: Final = leases.c.expires > _now
+is_alive: Final = leases.c.expires > _now
 
 _INSERT: Final = (
     insert(leases).values(id=_lease, expires=_clock, labels=bindparam("labels")).returning(leases.c.expires)
 )
-_RENEW: Final = (
-    update(leases).where(leases.c.id == _lease, _is_alive).values(expires=_clock).returning(leases.c.expires)
-)
+_RENEW: Final = update(leases).where(leases.c.id == _lease, is_alive).values(expires=_clock).returning(leases.c.expires)
 _DELETE: Final = delete(leases).where(leases.c.id == _lease).returning(leases.c.expires > _now)
 # For the clear answer: a lease that goes meanwhile is told as such, and not as a missing parent. Nothing depends on it.
-_HOLD: Final = select(leases.c.id).where(leases.c.id == _lease, _is_alive).with_for_update(read=True, key_share=True)
-_ALIVE: Final = select(leases.c.id, leases.c.expires, leases.c.labels).where(_is_alive)
+_HOLD: Final = select(leases.c.id).where(leases.c.id == _lease, is_alive).with_for_update(read=True, key_share=True)
+_ALIVE: Final = select(leases.c.id, leases.c.expires, leases.c.labels).where(is_alive)
 _PAGE: Final = (
     _ALIVE.where(leases.c.id > bindparam("after", type_=ByteOrdered)).order_by(leases.c.id).limit(bindparam("limit"))
 )
 _EXPIRED: Final = (
     select(leases.c.id)
-    .where(~_is_alive)
+    .where(~is_alive)
     .order_by(leases.c.expires)
     .limit(bindparam("limit"))
     .with_for_update(skip_locked=True)
 )
-_DELETE_EXPIRED: Final = delete(leases).where(leases.c.id.in_(bindparam("leases", expanding=True)), ~_is_alive)
-_COUNT_EXPIRED: Final = select(leases.c.id).where(~_is_alive)
+_DELETE_EXPIRED: Final = delete(leases).where(leases.c.id.in_(bindparam("leases", expanding=True)), ~is_alive)
+_COUNT_EXPIRED: Final = select(leases.c.id).where(~is_alive)
 
 
 def create(connection: Connection, lease: str, seconds: float, labels: Mapping[str, str]) -> GoTime:

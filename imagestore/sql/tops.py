@@ -1,4 +1,4 @@
-"""The column ``images.top`` made anew from stored configurations: for an upgrade from before there were layers, and for `imagestore.verify`."""
+"""The column ``images.top`` made anew from stored configurations: for an upgrade to the trie, and for `imagestore.verify`."""
 
 from __future__ import annotations
 
@@ -34,9 +34,7 @@ def find_filled(connection: Connection) -> bytes:
     return b"" if found is None else found.raw
 
 
-def fill(
-    connection: Connection, after: bytes, limit: int, stack_of: Callable[[bytes], Sequence[Link]]
-) -> bytes | None:
+def fill(connection: Connection, after: bytes, limit: int, stack_of: Callable[[bytes], Sequence[Link]]) -> bytes | None:
     """Put the next images into the trie, and return the raw ID of the last of them; None where there are no more.
 
     Args:
