@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Final, Self
 
 from imagestore.digest import _HEX_LENGTHS, Digest
@@ -49,6 +50,13 @@ _REFERENCE: Final = re.compile(
 )
 _ANCHORED_TAG: Final = re.compile(_TAG, re.ASCII)
 _IDENTIFIER: Final = re.compile("[0-9a-f]{64}")
+
+# What a pattern of Go's path.Match consists of.
+_CHARACTER: Final = r"(?:\\.|[^\\\]-])"
+_RANGE: Final = re.compile(rf"({_CHARACTER})(?:-({_CHARACTER}))?", re.DOTALL)
+_PART: Final = re.compile(
+    rf"\[(?P<negated>\^)?+(?P<ranges>(?:{_CHARACTER}(?:-{_CHARACTER})?)+)\]|\\.|[^\[\\]", re.DOTALL
+)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -165,6 +173,21 @@ class Reference:
         """
         return replace(self, digest=Digest(digest))
 
+    def familiar_match(self, pattern: str) -> bool:
+        r"""Whether a pattern matches the reference as docker shows it, or its familiar name alone.
+
+        Args:
+            pattern: "*" and "?" stand for any characters or one, but "/"; "[a-c]" and "[^a-c]" for one of those, or one of all others;
+                "\" takes the special meaning from the next character.
+
+        Raises:
+            InvalidReferenceError: it is malformed.
+
+        Source: distribution's ``FamiliarMatch``, Go's ``path.Match``.
+        """
+        compiled = _compile(pattern)
+        return compiled.fullmatch(self.familiar) is not None or compiled.fullmatch(self.familiar_name) is not None
+
     @property
     def _suffix(self) -> str:
         tag = "" if self.tag is None else f":{self.tag}"
@@ -200,3 +223,38 @@ def _parse_digest(text: str, digest: str) -> Digest:
     if wanted is None or digits != digits.lower():
         raise InvalidReferenceError(text, "invalid checksum digest format")
     return Digest.trusted(digest)
+
+
+@lru_cache(maxsize=16)
+def _compile(pattern: str) -> re.Pattern[str]:
+    """A pattern of Go's ``path.Match`` as a regular expression.
+
+    As in Go, what stands between two "*" matches at the first place where it can, and is not tried again further on.
+    """
+    chunks = [""]
+    at = 0
+    while at < len(pattern):
+        part = _PART.match(pattern, at)
+        if part is None:
+            raise InvalidReferenceError(pattern, "syntax error in pattern")
+        at = part.end()
+        if part[0] == "*":
+            chunks.append("")
+        elif part[0] == "?":
+            chunks[-1] += "[^/]"
+        elif part["ranges"] is None:
+            chunks[-1] += re.escape(part[0][-1])
+        else:
+            chunks[-1] += _class(part["negated"] is not None, part["ranges"])
+    first, *between = chunks
+    last = f"[^/]*?{between.pop()}" if between else ""
+    return re.compile(first + "".join(f"(?>[^/]*?{chunk})" for chunk in between) + last, re.DOTALL)
+
+
+def _class(negated: bool, ranges: str) -> str:
+    """A class of characters; a range that goes backwards has none, as in Go."""
+    found = [(range_[1][-1], (range_[2] or range_[1])[-1]) for range_ in _RANGE.finditer(ranges)]
+    members = "".join(f"{re.escape(low)}-{re.escape(high)}" for low, high in found if low <= high)
+    if not members:
+        return "." if negated else "(?!)"
+    return f"[{'^' if negated else ''}{members}]"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from operator import index
+from typing import Final
 
 from imagestore.bind import Bind
 from imagestore.digest import ImageID
@@ -13,7 +15,8 @@ from imagestore.sql.references import Association, stored
 
 __all__ = ["Association", "References"]
 
-_LONGEST_PAGE = 2**63 - 1  # the databases count no further
+_PAGE: Final = 1000
+_LONGEST_PAGE: Final = 2**63 - 1  # the databases count no further
 
 
 class References:
@@ -108,6 +111,13 @@ class References:
             raise InvalidError(f"a page has at least one reference, not {limit}")
         start = "" if after is None else str(_named(after))
         return self._bind.read(references.page, start, min(index(limit), _LONGEST_PAGE))
+
+    def stream(self) -> Iterator[Association]:
+        """All names in the order of their bytes, in full, in constant memory: pages of a thousand, each a read of its own."""
+        after = ""
+        while page := self._bind.read(references.page, after, _PAGE):
+            yield from page
+            after = str(page[-1].reference)
 
 
 def check_tag(reference: Reference | str) -> Reference:

@@ -28,12 +28,10 @@ from typing import Final, Protocol, Self, TypeVar
 
 from imagestore.backend import Copied, Progress, StoreBackend, check_key, copy
 from imagestore.backends.filesystem import FSBackend
-from imagestore.bind import Bind
 from imagestore.docker import layer_database, repositories
 from imagestore.errors import ImageNotFoundError, IncompleteCopyError, InvalidError, UnusableDataRootError
 from imagestore.restore import RestoredStore
 from imagestore.sql import references, sizes
-from imagestore.sql.references import Association
 from imagestore.store import Store
 
 T = TypeVar("T")
@@ -190,37 +188,23 @@ def _open(path: str | os.PathLike[str]) -> Iterator[Path]:
         yield _unpack(Path(path), Path(folder))
 
 
-def _bind(of: StoreBackend | HasBackend) -> Bind | None:
-    """Where the references and layers of a store are; None for what has blobs and metadata only."""
-    return of._bind if isinstance(of, Store) and not isinstance(of, RestoredStore) else None
-
-
 def _import_beside(folder: Path | None, target: StoreBackend | HasBackend) -> Imported:
-    bind = _bind(target)
-    if folder is None or bind is None:
+    if folder is None or not isinstance(target, Store) or isinstance(target, RestoredStore):
         return Imported(0, 0)
     left_out: list[str] = []
     changed = sized = 0
     for tags in _pages(repositories.read(folder, left_out)):
-        more, missing = bind.write(references.set_many, tags)
+        more, missing = target._bind.write(references.set_many, tags)
         changed += more
         left_out += [f"{reference.familiar}: {ImageNotFoundError(image_id)}" for reference, image_id in missing]
     for layers in _pages((link.chain_id, size) for link, size in layer_database.read(folder, left_out)):
-        sized += bind.write(sizes.set_many, layers)
+        sized += target._bind.write(sizes.set_many, layers)
     return Imported(0, 0, changed, sized, tuple(left_out))
 
 
 def _export_beside(source: StoreBackend | HasBackend, folder: Path) -> None:
-    bind = _bind(source)
-    if bind is not None:
-        repositories.write(folder, _all_references(bind))
-
-
-def _all_references(bind: Bind) -> Iterator[Association]:
-    after = ""
-    while page := bind.read(references.page, after, _PAGE):
-        yield from page
-        after = str(page[-1].reference)
+    if isinstance(source, Store) and not isinstance(source, RestoredStore):
+        repositories.write(folder, source.references.stream())
 
 
 def _pages(values: Iterable[T]) -> Iterator[list[T]]:
