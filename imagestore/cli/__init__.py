@@ -3,11 +3,12 @@
     program     the group of commands, each loaded when it is called
     location    which store: --store, IMAGESTORE_URL, or a file in the user's data folder
     ages        docker's words for how long ago that is
+    sizes       docker's words for how large that is
     output      tables and JSON, in which no image can speak to the terminal
     errors      what a failure says, and the exit code
     listing     images, heads, children, ancestors
     inspecting  inspect, history
-    changing    create, rmi
+    changing    create, tag, rmi
     docker      import-docker, export-docker
     database    verify, db
 

@@ -1,4 +1,4 @@
-"""Images come and go: ``create`` and ``rmi``."""
+"""Images and names come and go: ``create``, ``tag`` and ``rmi``."""
 
 from __future__ import annotations
 
@@ -41,34 +41,58 @@ def create(location: Location, files: tuple[str, ...]) -> None:
 
 
 @click.command()
-@click.argument("images", metavar="IMAGE...", nargs=-1, required=True, type=image_term)
+@click.argument("source", metavar="IMAGE", type=image_term)
+@click.argument("target", metavar="NAME[:TAG]")
 @click.pass_obj
-def rmi(location: Location, images: tuple[str, ...]) -> int | None:
-    """Remove images that have no children.
+def tag(location: Location, source: str, target: str) -> None:
+    """Give IMAGE a name, which another one loses.
 
-    Each is removed if it can be; if one cannot, the exit code is 1. Parents stay, as with docker's --no-prune.
+    Without TAG it is "latest".
 
     \b
     Examples:
-      imagestore rmi 22fe1f881d17
+      imagestore tag 22fe1f881d17 app:1
+      imagestore tag app:1 registry.example.org/team/app:stable
+    """
+    from imagestore.docker.rules import tag_image
+
+    with location.open() as store:
+        tag_image(store, source, target)
+
+
+@click.command()
+@click.argument("images", metavar="IMAGE...", nargs=-1, required=True, type=image_term)
+@click.option("-f", "--force", is_flag=True, help="Also images with several names; a missing one is no failure.")
+@click.option("--no-prune", is_flag=True, help="Leave parents that have no name.")
+@click.pass_obj
+def rmi(location: Location, images: tuple[str, ...], force: bool, no_prune: bool) -> int | None:
+    """Remove names and images.
+
+    IMAGE by a name loses that name; with its last one it is removed, if no other is built on it. By its ID it is removed, with its name
+    if it has but one. With it go the layers that it alone has, and each parent without a name that has no other child. Each IMAGE is
+    removed if it can be; if one cannot, the exit code is 1.
+
+    \b
+    Examples:
+      imagestore rmi app:1
       imagestore rmi $(imagestore children -q 594c14735d44) 594c14735d44
     """
     from imagestore.docker.rules import remove_image
-    from imagestore.errors import ImageStoreError
+    from imagestore.errors import ImageNotFoundError, ImageStoreError
 
     failures = []
+    code = None
     with location.open() as store:
         for term in images:
             try:
-                image_id = store.search(term)
-                remove_image(store, image_id)
+                write_lines(map(str, remove_image(store, term, force=force, prune=not no_prune)))
             except ImageStoreError as error:
                 failures.append(failure(error))
-            else:
-                write_lines([f"Deleted: {image_id}"])
+                if not (force and isinstance(error, ImageNotFoundError)):
+                    code = ERROR
     for each in failures:
         tell(each)
-    return ERROR if failures else None
+    return code
 
 
 def _read(file: str) -> bytes:

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 def import_docker(location: Location, path: str) -> None:
     """Copy a Docker daemon's images into the store.
 
-    Their parents and times are copied too. PATH is the daemon's data root, its folder image/<driver>, or a tar of either, plain or
+    Their parents, times and tags are copied too, and the sizes of their layers. A tag that is there already then stands for the daemon's
+    image. PATH is the daemon's data root, its folder image/<driver>, or a tar of either, plain or
     compressed with gzip, bzip2 or xz. It is only read. Interrupted, run it again: it goes on where it was.
 
     \b
@@ -34,8 +35,11 @@ def import_docker(location: Location, path: str) -> None:
     from imagestore.docker.data_root import import_data_root
 
     with location.open(create=True) as store, _progress("Importing") as progress:
-        copied = import_data_root(path, store.backend, progress)
-    _tell(copied)
+        imported = import_data_root(path, store, progress)
+    _tell(imported)
+    tell(f"set {imported.references} tags and the sizes of {imported.sizes} layers")
+    for line in imported.left_out:
+        tell(f"left out: {line}")
 
 
 @click.command()
@@ -44,8 +48,8 @@ def import_docker(location: Location, path: str) -> None:
 def export_docker(location: Location, directory: str) -> None:
     """Write all images as a Docker daemon has them.
 
-    They go into DIRECTORY/imagedb, which is what a daemon has in its folder image/<driver>. What is there already stays. Interrupted, run
-    it again: it goes on where it was.
+    They go into DIRECTORY/imagedb, and their tags into DIRECTORY/repositories.json, which is what a daemon has in its folder
+    image/<driver>. What is there already stays. Interrupted, run it again: it goes on where it was.
 
     \b
     Examples:
@@ -54,7 +58,7 @@ def export_docker(location: Location, directory: str) -> None:
     from imagestore.docker.data_root import export_data_root
 
     with location.open() as store, _progress("Exporting") as progress:
-        copied = export_data_root(store.backend, directory, progress)
+        copied = export_data_root(store, directory, progress)
     _tell(copied)
 
 

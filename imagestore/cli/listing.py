@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import wraps
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
 
@@ -13,12 +13,26 @@ from imagestore.cli import ages
 from imagestore.cli.location import Location
 from imagestore.cli.output import format_option, write_json_lines, write_lines, write_table
 from imagestore.cli.program import image_term
+from imagestore.cli.sizes import size
 
 if TYPE_CHECKING:
+    from imagestore.docker.summaries import ImageSummary
     from imagestore.gojson import GoTime
     from imagestore.image import Image
 
+_NONE: Final = "<none>"
 _DIGITS: Final = slice(7, 19)  # of "sha256:..." that docker shows
+
+
+class _Row(NamedTuple):
+    """A line of ``images``: what is kept of each image of a large store."""
+
+    image_id: str
+    created: GoTime
+    size: int | None
+    repository: str
+    tag: str
+    digest: str
 
 
 @dataclass(frozen=True)
@@ -45,22 +59,37 @@ def _listing(command: Any) -> Any:
 
 
 @click.command()
-@click.option("-a", "--all", "everything", is_flag=True, help="Also those that others are built on.")
+@click.argument("pattern", metavar="[REFERENCE]", required=False)
+@click.option("-a", "--all", "everything", is_flag=True, help="Also those without a name that others are built on.")
+@click.option("--digests", is_flag=True, help="The digests of repositories too.")
 @_listing
 @click.pass_obj
-def images(location: Location, everything: bool, style: _Style) -> None:
+def images(location: Location, pattern: str | None, everything: bool, digests: bool, style: _Style) -> None:
     """List images, the newest first.
 
-    Without -a those that have children are left out, as docker does it. Repositories, tags and sizes are not known yet.
+    An image has a line for each of its tags. With REFERENCE, a name with or without a tag, only those of that name; in it, "*" and "?"
+    stand for other characters, as in docker. SIZE is that of all files in its layers, and N/A while it is not known.
 
     \b
     Examples:
       imagestore images
-      imagestore images -a --format json
-      imagestore images -q --no-trunc | wc -l
+      imagestore images app:1
+      imagestore images 'team/*' --format json
+      imagestore images -a -q --no-trunc | sort -u | wc -l
     """
-    with location.open() as store:
-        _write(_newest_first(store.stream(heads=not everything)), style)
+    from imagestore.docker.summaries import summaries
+
+    with location.open() as store, store.reading() as snapshot:
+        rows = [row for each in summaries(snapshot, pattern, everything=everything) for row in _rows(each, digests)]
+    rows.sort(key=lambda row: row.image_id)  # the lines of one image stay in the order of its names
+    rows.sort(key=lambda row: row.created, reverse=True)
+    if style.quiet:
+        write_lines(style.id(row.image_id) for row in rows)
+    elif style.format == "json":
+        write_json_lines(_json(row, style) for row in rows)
+    else:
+        headings = ["REPOSITORY", "TAG", *(["DIGEST"] if digests else []), "IMAGE ID", "CREATED", "SIZE"]
+        write_table(headings, (_cells(row, style, digests) for row in rows))
 
 
 @click.command()
@@ -90,8 +119,10 @@ def children(location: Location, image: str, style: _Style) -> None:
       imagestore children 22fe1f881d17
       imagestore rmi $(imagestore children -q 22fe1f881d17)
     """
+    from imagestore.docker.rules import resolve
+
     with location.open() as store, store.reading() as snapshot:
-        found = snapshot.get_many(snapshot.children(snapshot.search(image)))
+        found = snapshot.get_many(snapshot.children(resolve(snapshot, image)))
         _write(_newest_first(found.values()), style)
 
 
@@ -107,9 +138,50 @@ def ancestors(location: Location, image: str, style: _Style) -> None:
       imagestore ancestors 22fe1f881d17
       imagestore ancestors -q 22fe1f881d17 | tail -n 1     # the base
     """
+    from imagestore.docker.rules import resolve
+
     with location.open() as store, store.reading() as snapshot:
-        found = snapshot.get_many(snapshot.lineage.ancestors(snapshot.search(image)))
+        found = snapshot.get_many(snapshot.lineage.ancestors(resolve(snapshot, image)))
         _write([(each.image_id, each.created) for each in found.values()], style)
+
+
+def _rows(of: ImageSummary, digests: bool) -> Iterator[_Row]:
+    """The lines of an image.
+
+    Source: docker's ``imageFormatTaggedAndDigest``.
+    """
+    image_id, created = str(of.image.image_id), of.image.created
+    tags: dict[str, list[str]] = {}
+    for name in of.tags:
+        tags.setdefault(name.familiar_name, []).append(name.tag or "")
+    found: dict[str, list[str]] = {}
+    for name in of.digests:
+        found.setdefault(name.familiar_name, []).append(name.digest or "")
+    if not of.names:
+        yield _Row(image_id, created, of.size, _NONE, _NONE, _NONE)
+    for repository in {**tags, **found}:
+        shown = found.get(repository, [_NONE]) if digests else [_NONE]
+        for tag in tags.get(repository, [_NONE]):
+            for digest in shown:
+                yield _Row(image_id, created, of.size, repository, tag, digest)
+
+
+def _cells(row: _Row, style: _Style, digests: bool) -> list[str]:
+    created = ages.since(row.created) or "N/A"
+    names = [row.repository, row.tag, *([row.digest] if digests else [])]
+    return [*names, style.id(row.image_id), created, size(row.size)]
+
+
+def _json(row: _Row, style: _Style) -> dict[str, str]:
+    return {
+        "CreatedAt": ages.at(row.created),
+        "CreatedSince": ages.since(row.created) or "N/A",
+        "Digest": row.digest,
+        "ID": style.id(row.image_id),
+        "Repository": row.repository,
+        "Size": size(row.size),
+        "Tag": row.tag,
+    }
 
 
 def _newest_first(images: Iterable[Image]) -> list[tuple[str, GoTime]]:

@@ -13,7 +13,8 @@ import click
 
 _CONTROL: Final = re.compile("[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 _GAP: Final = "   "  # between two columns, as docker has it
-_WHOLE: Final = {"IMAGE", "IMAGE ID", "CREATED"}  # columns that are never folded
+_LEAST: Final = 7  # letters of a column, as docker has it
+_WHOLE: Final = {"IMAGE", "IMAGE ID", "CREATED", "SIZE"}  # columns that are never folded
 _NARROWEST: Final = 10  # letters of a folded column
 
 
@@ -31,7 +32,7 @@ def write_lines(lines: Iterable[str]) -> None:
 def write_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Write a table as docker does; texts that are too long for the terminal are folded into their column, if that has room there."""
     cells = [[printable(cell.replace("\t", " ")) for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(headings, *cells, strict=True)]
+    widths = [max(_LEAST, *map(len, column)) for column in zip(headings, *cells, strict=True)]
     if sys.stdout.isatty() and _must_fold(headings, widths):
         _write_folded(headings, cells)
         return

@@ -17,6 +17,7 @@ _COMMANDS: Final = {
     "inspect": "inspecting",
     "history": "inspecting",
     "create": "changing",
+    "tag": "changing",
     "rmi": "changing",
     "import-docker": "docker",
     "export-docker": "docker",
@@ -58,7 +59,7 @@ _NAMES: Final = [click.Command(name) for name in _COMMANDS]  # what click compar
 def program(context: click.Context, store: str | None, schema: str | None) -> None:
     """Docker's image store in a SQL database.
 
-    An IMAGE is an ID, with or without "sha256:", or as many of its first digits as no other image has.
+    An IMAGE is a name, app:1, or an ID, with or without "sha256:", or as many of its first digits as no other image has.
 
     \b
     Exit codes:
@@ -93,7 +94,7 @@ class AnyPath(click.Path):
 
 
 def image_term(value: str) -> str:
-    """A short or a full ID, as the type of an argument. An empty one, as of an unset variable, would be any image, if there is but one."""
+    """A name or an ID, as the type of an argument; not an empty one, as of an unset variable."""
     if not value:
-        raise click.BadParameter("an image's ID has at least one digit")
+        raise click.BadParameter("an image's name or ID has at least one character")
     return value
