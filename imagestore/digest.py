@@ -170,7 +170,12 @@ def chain_id(diff_ids: Iterable[str]) -> ChainID:
 
 def is_sha256(text: str) -> bool:
     """Whether it is "sha256:" and 64 lower-case hexadecimal digits."""
-    return len(text) == 71 and text.startswith("sha256:") and _LOWER_HEX.fullmatch(text, 7) is not None
+    return (
+        isinstance(text, str)
+        and len(text) == 71
+        and text.startswith("sha256:")
+        and _LOWER_HEX.fullmatch(text, 7) is not None
+    )
 
 
 def _check(text: str) -> None:

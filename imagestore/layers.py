@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, BinaryIO, Final
 
-from sqlalchemy import Connection
+from sqlalchemy import URL, Connection
 
 from imagestore.bind import Bind, EngineBind
 from imagestore.content.local import LocalContent
@@ -26,6 +26,7 @@ from imagestore.errors import (
 from imagestore.layer import LayerMetadata, Link, StoredLayer
 from imagestore.leases import TTL, HeldLease
 from imagestore.sql import contents, layers, leases
+from imagestore.sql.engine import parse_url
 
 if TYPE_CHECKING:
     from imagestore.lease import Lease
@@ -228,13 +229,27 @@ def open_content(bind: Bind, place: Content | str | os.PathLike[str]) -> Content
     return content
 
 
+def content_beside(url: str | URL) -> LocalContent:
+    """The folder beside an SQLite file: ``images.db-content`` beside ``images.db``.
+
+    Raises:
+        UnusableContentError: the URL is of no file.
+    """
+    parsed = parse_url(url)
+    if parsed.get_backend_name() != "sqlite" or parsed.query.get("uri"):
+        raise UnusableContentError(
+            "there is no file beside which a folder for content could be: name one, as LocalContent('/srv/layers')"
+        )
+    return LocalContent(f"{parsed.database}-content")
+
+
 def check_chain_id(chain: str) -> ChainID:
     """A chain ID that a layer of the trie can have.
 
     Raises:
         InvalidDigestError: it is none.
     """
-    if not isinstance(chain, str) or not is_sha256(chain):
+    if not is_sha256(chain):
         raise InvalidDigestError(chain, "a chain ID is 'sha256:' and 64 lower-case hexadecimal digits")
     return ChainID(chain)
 

@@ -107,6 +107,6 @@ def check_labels(labels: Mapping[str, str]) -> dict[str, str]:
         InvalidError: they are no texts, or hold what a database cannot.
     """
     for text in (*labels, *labels.values()):
-        if not isinstance(text, str) or "\0" in text or not text.isprintable():
+        if not (isinstance(text, str) and text.isprintable()):
             raise InvalidError(f"a lease's labels are printable texts under printable names, not {text!r}")
     return dict(labels)

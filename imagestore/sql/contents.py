@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from sqlalchemy import Connection, and_, bindparam, delete, literal_column, select
+from sqlalchemy import Connection, Integer, and_, bindparam, delete, literal_column, select
 from sqlalchemy.dialects.postgresql import insert
 
 from imagestore.digest import ChainID, DiffID, Digest
@@ -19,7 +19,7 @@ from imagestore.sql.engine import pieces
 from imagestore.sql.schema import content_location, contents, layers
 from imagestore.sql.types import ChainIDType, DiffIDType
 
-_one: Final = literal_column("1")
+_one: Final = literal_column("1", Integer)
 
 OF_LAYER: Final = Read(
     select(contents.c.name, contents.c.size, contents.c.diff_id)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, LargeBinary, bindparam, delete, func, literal_column, select
+from sqlalchemy import Connection, Integer, LargeBinary, bindparam, delete, func, literal_column, select
 
 from imagestore.digest import ChainID, DiffID, Digest
 from imagestore.sql import leases
@@ -17,12 +17,12 @@ from imagestore.sql.engine import pieces
 from imagestore.sql.layers import is_alone, none
 from imagestore.sql.schema import contents, images, layers, lease_layers
 from imagestore.sql.schema import leases as lease_rows
-from imagestore.sql.types import Size
+from imagestore.sql.types import ChainIDType, Size
 
-_one: Final = literal_column("1")
+_one: Final = literal_column("1", Integer)
 _after: Final = bindparam("after", type_=LargeBinary)
-_limit: Final = bindparam("limit")
-_chains: Final = bindparam("chains", expanding=True)
+_limit: Final = bindparam("limit", type_=Integer)
+_chains: Final = bindparam("chains", type_=ChainIDType, expanding=True)
 
 _ALONE: Final = (
     select(layers.c.chain_id)
@@ -57,22 +57,16 @@ _NAMED: Final = select(contents.c.name).where(contents.c.name.in_(bindparam("nam
 
 
 def _unreached() -> Any:
-    reached = (
-        select(images.c.top.label("chain_id"))
-        .where(images.c.top.is_not(None))
-        .union(
-            select(lease_layers.c.chain_id)
-            .join(lease_rows, lease_rows.c.id == lease_layers.c.lease)
-            .where(leases.is_alive)
-        )
-        .cte("reached", recursive=True)
+    held = (
+        select(lease_layers.c.chain_id)
+        .join(lease_rows, lease_rows.c.id == lease_layers.c.lease)
+        .where(leases.is_alive)
     )
-    walk = reached.union(
-        select(layers.c.parent)
-        .join_from(reached, layers, layers.c.chain_id == reached.c.chain_id)
-        .where(layers.c.parent.is_not(None))
-    )
-    return ~select(_one).select_from(walk).where(walk.c.chain_id == layers.c.chain_id).exists()
+    starts = select(images.c.top.label("chain_id")).where(images.c.top.is_not(None)).union(held).subquery("starts")
+    reached = select(starts.c.chain_id).cte("reached", recursive=True)
+    below = select(layers.c.parent).join_from(reached, layers, layers.c.chain_id == reached.c.chain_id)
+    reached = reached.union(below.where(layers.c.parent.is_not(None)))
+    return ~select(_one).select_from(reached).where(reached.c.chain_id == layers.c.chain_id).exists()
 
 
 _is_unreached: Final = _unreached()

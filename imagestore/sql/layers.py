@@ -66,7 +66,7 @@ def is_alone(chain: Any, above: Any = None) -> Any:
 
 def none(table: FromClause, condition: Any) -> Any:
     """Whether no row is like that: one probe of an index. As NOT EXISTS, PostgreSQL may read all of the index instead."""
-    found = select(literal_column("FALSE")).select_from(table).where(condition).limit(literal_column("1"))
+    found: Select[Any] = select(literal_column("FALSE")).select_from(table).where(condition).limit(literal_column("1"))
     return func.coalesce(found.scalar_subquery(), literal_column("TRUE"))
 
 

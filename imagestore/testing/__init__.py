@@ -2,6 +2,7 @@
 
     backend.py        StoreBackendContract, for any `imagestore.backend.StoreBackend`, and contracts for what one may offer besides
     store.py          StoreContract, for any `imagestore.store.Store`; its parts are images.py and parents.py
+    layer_store.py    LayerStoreContract, for a store that has a place for content
     layer_stores.py   LayerStoresContract, for a store that takes layer stores
     transactions.py   TransactionsContract, for a store on an engine
     subject.py        what a subclass provides
@@ -15,14 +16,16 @@ Only the fixtures import pytest.
 """
 
 from imagestore.testing.backend import ListsMetadataKeysContract, StoreBackendContract, WorksInBulkContract
+from imagestore.testing.layer_store import LayerStoreContract
 from imagestore.testing.layer_stores import LayerStoresContract
 from imagestore.testing.layers import RecordingLayerStore
-from imagestore.testing.makers import make_config, make_diff_id, make_digest, make_image, make_random_config
+from imagestore.testing.makers import make_config, make_diff_id, make_digest, make_image, make_layer, make_random_config
 from imagestore.testing.refusal import refusal
 from imagestore.testing.store import StoreContract
 from imagestore.testing.transactions import TransactionsContract
 
 __all__ = [
+    "LayerStoreContract",
     "LayerStoresContract",
     "ListsMetadataKeysContract",
     "RecordingLayerStore",
@@ -34,6 +37,7 @@ __all__ = [
     "make_diff_id",
     "make_digest",
     "make_image",
+    "make_layer",
     "make_random_config",
     "refusal",
 ]

@@ -5,8 +5,10 @@ All are deterministic: the same arguments give the same bytes, and so the same I
 
 from __future__ import annotations
 
+import io
 import json
 import random
+import tarfile
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -70,6 +72,16 @@ def make_random_config(seed: int) -> bytes:
 def make_diff_id(name: str | int) -> DiffID:
     """The diff ID of a layer of this name; the layer itself is nowhere."""
     return DiffID(ImageID.from_bytes(f"imagestore layer {name}".encode()))
+
+
+def make_layer(name: str | int = "layer", *, size: int = 10) -> bytes:
+    """The tar of a layer with one file of this name and size; another name or size gives another diff ID."""
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w") as tar:
+        member = tarfile.TarInfo(str(name))
+        member.size = size
+        tar.addfile(member, io.BytesIO(size * b"x"))
+    return stream.getvalue()
 
 
 def _random_run_config(draw: random.Random) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from imagestore.backends.filesystem import FSBackend
 from imagestore.backends.sql import SQLBackend
 from imagestore.sql.engine import configure
 from imagestore.store import Store
+from imagestore.testing.layer_store import LayerStoreContract
 from imagestore.testing.layer_stores import LayerStoresContract
 from imagestore.testing.store import StoreContract
 from imagestore.testing.transactions import TransactionsContract
@@ -17,9 +18,10 @@ from tests.contract.databases import connecting, damage_file, damage_row
 
 class OnDatabases:
     @pytest.fixture(autouse=True)
-    def databases(self, new_database, closing):
+    def databases(self, new_database, closing, tmp_path_factory):
         self.new_database = new_database
         self.closing = closing
+        self.new_folder = lambda: tmp_path_factory.mktemp("content") / "content"
 
     def damage(self, store, digest, data):
         with store.engine.begin() as connection:
@@ -33,6 +35,16 @@ class TestOpenedStore(OnDatabases, StoreContract, LayerStoresContract, Transacti
 
     def reopen(self, store, layer_stores=None):
         return self.closing.enter_context(Store.open(self.url, layer_stores=layer_stores))
+
+
+class TestStoreWithContent(OnDatabases, LayerStoreContract):
+    def make_store(self, layer_stores=None):
+        self.url = self.new_database()
+        self.folder = self.new_folder()
+        return self.reopen(None)
+
+    def reopen(self, store, layer_stores=None):
+        return self.closing.enter_context(Store.open(self.url, content=self.folder))
 
 
 class TestStoreOnTheEngineOfAHost(OnDatabases, StoreContract, LayerStoresContract, TransactionsContract):

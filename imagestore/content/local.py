@@ -1,0 +1,160 @@
+"""A folder on a local disk that keeps the bytes of layers.
+
+    <folder>
+    ├── identity        of the store that it belongs to: 32 hexadecimal digits
+    └── data/<name>     what was written under a name, which is never written again
+
+A name appears before its bytes are whole; what makes them count is the row that the database commits afterwards. By then the bytes and
+the folder's entry are synced.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import re
+import secrets
+import stat
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from imagestore.errors import InvalidError, UnusableContentError
+
+_NAME: Final = re.compile("[0-9A-Za-z-]{1,200}", re.ASCII)
+_IDENTITY: Final = re.compile("[0-9a-f]{32}", re.ASCII)
+_NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+class LocalContent:
+    """`imagestore.content.place.Content` in a folder, which is made, with those above it, when a store first claims it.
+
+    Args:
+        folder: where it is.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self._folder = Path(folder).absolute()
+        self._data = self._folder / "data"
+
+    def __str__(self) -> str:
+        return str(self._folder)
+
+    @property
+    def identity(self) -> str | None:
+        """The store that the folder belongs to, None before the first `claim`.
+
+        Raises:
+            UnusableContentError: what says so is damaged.
+        """
+        path = self._folder / "identity"
+        try:
+            with self._open_file(path) as file:
+                found = file.read(100).decode("ascii", "replace").strip()
+        except FileNotFoundError:
+            return None
+        if not _IDENTITY.fullmatch(found):
+            raise UnusableContentError(f"{path} holds no identity: restore it from a backup of the folder")
+        return found
+
+    def claim(self, identity: str) -> str:
+        """Let the folder belong to a store, if it belongs to none yet; returns the identity of the one that it belongs to."""
+        self._make_folders()
+        draft = self._folder / f"identity-{secrets.token_hex(8)}"
+        try:
+            self._write_file(draft, [f"{identity}\n".encode()])
+            with contextlib.suppress(FileExistsError):
+                os.link(draft, self._folder / "identity")
+        finally:
+            draft.unlink(missing_ok=True)
+        _sync_folder(self._folder)
+        return self.identity or identity
+
+    def write(self, name: str, chunks: Iterable[bytes]) -> None:
+        """Write all chunks under a name that has never been used; see the protocol."""
+        path = self._path(name)
+        self._write_file(path, chunks)
+        try:
+            _sync_folder(self._data)
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+
+    def open(self, name: str) -> BinaryIO:
+        """What was written under a name, to be read from its beginning.
+
+        Raises:
+            FileNotFoundError: there is nothing under it.
+            UnusableContentError: there is something else than a file under it.
+        """
+        return self._open_file(self._path(name))
+
+    def delete(self, name: str) -> None:
+        """Remove what is under a name; nothing there is no error."""
+        self._path(name).unlink(missing_ok=True)
+
+    def names(self) -> Iterator[str]:
+        """All names under which something is, in no order."""
+        try:
+            entries = os.scandir(self._data)
+        except FileNotFoundError:
+            return
+        with entries:
+            for entry in entries:
+                if _NAME.fullmatch(entry.name):
+                    yield entry.name
+
+    def _path(self, name: str) -> Path:
+        if not _NAME.fullmatch(name):
+            raise InvalidError(f"content has names of letters, digits and dashes, not {name!r}")
+        return self._data / name
+
+    def _make_folders(self) -> None:
+        missing = []
+        folder = self._data
+        while not folder.is_dir():
+            missing.append(folder)
+            folder = folder.parent
+        for folder in reversed(missing):
+            with contextlib.suppress(FileExistsError):
+                folder.mkdir(mode=0o700)
+            _sync_folder(folder.parent)
+
+    def _write_file(self, path: Path, chunks: Iterable[bytes]) -> None:
+        descriptor = os.open(path, _NEW, 0o600)
+        try:
+            with open(descriptor, "wb", buffering=0) as file:  # noqa: PTH123  of a descriptor
+                for chunk in chunks:
+                    _write_all(file.fileno(), chunk)
+                os.fsync(file.fileno())
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+
+    def _open_file(self, path: Path) -> BinaryIO:
+        try:
+            descriptor = os.open(path, _READ)
+        except OSError as error:
+            if error.errno in (errno.ELOOP, errno.ENXIO):
+                raise UnusableContentError(f"{path} is no file: somebody has put something else there") from error
+            raise
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise UnusableContentError(f"{path} is no file: somebody has put something else there")
+        return open(descriptor, "rb", buffering=0)  # noqa: PTH123  of a descriptor, which the caller closes
+
+
+def _write_all(descriptor: int, chunk: bytes) -> None:
+    rest = memoryview(chunk)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,206 @@
+"""A layer's stream as the chunks of its plain tar, and stored bytes that are verified as they are read."""
+
+from __future__ import annotations
+
+import bz2
+import hashlib
+import io
+import lzma
+import sys
+import zlib
+from collections.abc import Iterator
+from importlib import import_module
+from typing import Any, BinaryIO, Final, Protocol
+
+from imagestore.content.tar import TarSizes
+from imagestore.digest import DiffID
+from imagestore.errors import CorruptContentError, InvalidLayerError, LayerTooLargeError
+
+LIMIT: Final = 1 << 40
+"""Bytes that a layer's plain tar has at most, unless `imagestore.layers.Layers.register` is told another limit."""
+
+WINDOW: Final = 128 << 20
+"""Bytes of memory that a compressed layer may ask for to be decompressed."""
+
+_CHUNK: Final = 1 << 20
+_MAGIC: Final = {b"\x1f\x8b\x08": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\0": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
+
+
+class Registered:
+    """The chunks of a layer's plain tar, once: while they are taken, they are hashed, measured and checked.
+
+    Args:
+        stream: the tar, plain or compressed.
+        limit: bytes that it has at most, once plain.
+
+    Attributes:
+        diff_id: the digest of the plain tar, once all chunks are taken.
+        size: its bytes.
+        files_size: what its headers say is in it.
+    """
+
+    diff_id: DiffID
+
+    def __init__(self, stream: BinaryIO, limit: int = LIMIT) -> None:
+        self._stream = stream
+        self._limit = limit
+        self.size = 0
+        self.files_size = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        """The chunks.
+
+        Raises:
+            InvalidLayerError: it is no tar, or breaks off.
+            LayerTooLargeError: it has more bytes than the limit.
+        """
+        digest = hashlib.sha256()
+        tar = TarSizes()
+        for chunk in plain(self._stream):
+            self.size += len(chunk)
+            if self.size > self._limit:
+                raise LayerTooLargeError(
+                    f"the layer's tar has more than {self._limit} bytes: give register() a larger limit= if it is meant"
+                )
+            digest.update(chunk)
+            tar.feed(chunk)
+            yield chunk
+        tar.finish()
+        self.files_size = tar.size
+        self.diff_id = DiffID("sha256:" + digest.hexdigest())
+
+
+def plain(stream: BinaryIO) -> Iterator[bytes]:
+    """The bytes of a stream, decompressed if it is compressed with gzip, bzip2, xz or zstd, in chunks of a megabyte at most.
+
+    Raises:
+        InvalidLayerError: what is compressed is damaged, breaks off, or asks for too much memory.
+
+    Source: moby's ``archive.DecompressStream``.
+    """
+    first = _read(stream, _CHUNK)
+    while first and len(first) < 6 and (more := _read(stream, _CHUNK)):
+        first += more
+    kind = next((kind for magic, kind in _MAGIC.items() if first.startswith(magic)), None)
+    if kind is None:
+        while first:
+            yield first
+            first = _read(stream, _CHUNK)
+        return
+    yield from _decompressed(kind, first, stream)
+
+
+class _Decompressor(Protocol):
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def needs_input(self) -> bool: ...
+    @property
+    def unused_data(self) -> bytes: ...
+    def decompress(self, data: bytes, max_length: int, /) -> bytes: ...
+
+
+def _decompressed(kind: str, data: bytes, stream: BinaryIO) -> Iterator[bytes]:
+    """Member after member; what follows the last one and is no other is an error, as in Go."""
+    try:
+        member = _decompressor(kind)
+        while True:
+            chunk = member.decompress(data, _CHUNK)
+            data = b""
+            if chunk:
+                yield chunk
+            if member.eof:
+                data = member.unused_data or _read(stream, _CHUNK)
+                if not data:
+                    return
+                member = _decompressor(kind)
+            elif member.needs_input:
+                data = _read(stream, _CHUNK)
+                if not data:
+                    raise InvalidLayerError(f"the layer breaks off within what {kind} has compressed: unexpected EOF")
+    except (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError) as error:
+        if isinstance(error, InvalidLayerError) or (isinstance(error, OSError) and error.errno):
+            raise
+        raise InvalidLayerError(f"the layer is damaged, {kind} cannot decompress it: {error}") from error
+
+
+def _decompressor(kind: str) -> _Decompressor:
+    if kind == "gzip":
+        return _Gzip()
+    if kind == "bzip2":
+        return bz2.BZ2Decompressor()
+    if kind == "xz":
+        return lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=WINDOW)
+    made: _Decompressor = _zstd()
+    return made
+
+
+class _Gzip:
+    """zlib's decompressor with the names of the others."""
+
+    def __init__(self) -> None:
+        self._member = zlib.decompressobj(zlib.MAX_WBITS | 16)
+
+    @property
+    def eof(self) -> bool:
+        return self._member.eof
+
+    @property
+    def needs_input(self) -> bool:
+        return not self._member.unconsumed_tail
+
+    @property
+    def unused_data(self) -> bytes:
+        return self._member.unused_data
+
+    def decompress(self, data: bytes, max_length: int, /) -> bytes:
+        return self._member.decompress(self._member.unconsumed_tail + data, max_length)
+
+
+def _zstd() -> Any:
+    zstd: Any = import_module("compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd")
+    return zstd.ZstdDecompressor(options={zstd.DecompressionParameter.window_log_max: WINDOW.bit_length() - 1})
+
+
+def _read(stream: BinaryIO, size: int) -> bytes:
+    data = stream.read(size)
+    if not isinstance(data, bytes | bytearray | memoryview):
+        raise TypeError(f"a layer's stream is opened for reading bytes; read() gave {type(data).__name__}")
+    return bytes(data)
+
+
+def verified(stream: BinaryIO, name: str, size: int, diff_id: DiffID) -> BinaryIO:
+    """A stream that raises `imagestore.errors.CorruptContentError` from the read that reaches its end, if it was not what it should be.
+
+    Args:
+        stream: what is stored; it is closed with the one that is returned.
+        name: under which it is stored, for the message.
+        size: the bytes that it should have.
+        diff_id: the digest that they should have.
+    """
+    return io.BufferedReader(_Verified(stream, name, size, diff_id), _CHUNK)
+
+
+class _Verified(io.RawIOBase):
+    def __init__(self, stream: BinaryIO, name: str, size: int, diff_id: DiffID) -> None:
+        self._stream = stream
+        self._left = size
+        self._digest = hashlib.sha256()
+        self._error = CorruptContentError(diff_id, name)
+        self._diff_id = diff_id
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        chunk = self._stream.read(len(buffer))
+        self._left -= len(chunk)
+        self._digest.update(chunk)
+        if self._left < 0 or (not chunk and (self._left or "sha256:" + self._digest.hexdigest() != self._diff_id)):
+            raise self._error
+        buffer[: len(chunk)] = chunk
+        return len(chunk)
+
+    def close(self) -> None:
+        self._stream.close()
+        super().close()
