@@ -83,12 +83,12 @@ def history(location: Location, image: str, format_: str, quiet: bool, no_trunc:
     with location.open() as store, store.reading() as snapshot:
         found = snapshot.get(resolve(snapshot, image))
         made = [found.image_id, *snapshot.lineage.ancestors(found.image_id)]
-        names = snapshot.references.of_images(made)
+        tags = {str(of): [name.familiar for name in names] for of, names in snapshot.references.of_images(made).items()}
         of_layers = iter(layer_sizes(snapshot, found))
     sizes = [0 if step.empty_layer else next(of_layers, None) for step in found.history]
     ids = chain(made, repeat(_MISSING))
     steps = [
-        _step(image_id, step, size_, [name.familiar for name in names.get(image_id, ())], no_trunc)
+        _step(image_id, step, size_, tags.get(image_id, []), no_trunc)
         for step, size_, image_id in zip(reversed(found.history), reversed(sizes), ids, strict=False)
     ]
     if quiet:
