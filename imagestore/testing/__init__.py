@@ -4,6 +4,7 @@
     store.py          StoreContract, for any `imagestore.store.Store`; its parts are images.py and parents.py
     layer_store.py    LayerStoreContract, for a store that has a place for content
     layer_stores.py   LayerStoresContract, for a store that takes layer stores
+    references.py     ReferencesContract, for a store on a database
     transactions.py   TransactionsContract, for a store on an engine
     subject.py        what a subclass provides
     makers.py         configurations of images, plain and random
@@ -20,6 +21,7 @@ from imagestore.testing.layer_store import LayerStoreContract
 from imagestore.testing.layer_stores import LayerStoresContract
 from imagestore.testing.layers import RecordingLayerStore
 from imagestore.testing.makers import make_config, make_diff_id, make_digest, make_image, make_layer, make_random_config
+from imagestore.testing.references import ReferencesContract
 from imagestore.testing.refusal import refusal
 from imagestore.testing.store import StoreContract
 from imagestore.testing.transactions import TransactionsContract
@@ -29,6 +31,7 @@ __all__ = [
     "LayerStoresContract",
     "ListsMetadataKeysContract",
     "RecordingLayerStore",
+    "ReferencesContract",
     "StoreBackendContract",
     "StoreContract",
     "TransactionsContract",

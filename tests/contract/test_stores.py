@@ -11,6 +11,7 @@ from imagestore.sql.engine import configure
 from imagestore.store import Store
 from imagestore.testing.layer_store import LayerStoreContract
 from imagestore.testing.layer_stores import LayerStoresContract
+from imagestore.testing.references import ReferencesContract
 from imagestore.testing.store import StoreContract
 from imagestore.testing.transactions import TransactionsContract
 from tests.contract.databases import connecting, damage_file, damage_row
@@ -28,7 +29,7 @@ class OnDatabases:
             damage_row(connection, digest, data)
 
 
-class TestOpenedStore(OnDatabases, StoreContract, LayerStoresContract, TransactionsContract):
+class TestOpenedStore(OnDatabases, StoreContract, ReferencesContract, LayerStoresContract, TransactionsContract):
     def make_store(self, layer_stores=None):
         self.url = self.new_database()
         return self.reopen(None, layer_stores)
@@ -47,7 +48,7 @@ class TestStoreWithContent(OnDatabases, LayerStoreContract):
         return self.closing.enter_context(Store.open(self.url, content=self.folder))
 
 
-class TestStoreOnTheEngineOfAHost(OnDatabases, StoreContract, LayerStoresContract, TransactionsContract):
+class TestStoreOnTheEngineOfAHost(OnDatabases, StoreContract, ReferencesContract, LayerStoresContract, TransactionsContract):
     def make_store(self, layer_stores=None):
         engine = configure(sqlalchemy.create_engine(self.new_database()))
         self.closing.callback(engine.dispose)
@@ -57,7 +58,7 @@ class TestStoreOnTheEngineOfAHost(OnDatabases, StoreContract, LayerStoresContrac
         return Store(store.engine, layer_stores=layer_stores)
 
 
-class TestStoreInItsOwnSchema(StoreContract, LayerStoresContract, TransactionsContract):
+class TestStoreInItsOwnSchema(StoreContract, ReferencesContract, LayerStoresContract, TransactionsContract):
     @pytest.fixture(autouse=True)
     def databases(self, postgres_url, closing):
         self.url = postgres_url
@@ -78,7 +79,7 @@ class TestStoreInItsOwnSchema(StoreContract, LayerStoresContract, TransactionsCo
             damage_row(connection, digest, data)
 
 
-class TestStoreInMemory(StoreContract, LayerStoresContract):
+class TestStoreInMemory(StoreContract, ReferencesContract, LayerStoresContract):
     @pytest.fixture(autouse=True)
     def stack(self, closing):
         self.closing = closing
@@ -94,7 +95,7 @@ class TestStoreInMemory(StoreContract, LayerStoresContract):
             damage_row(connection, digest, data)
 
 
-class TestJoinedStore(OnDatabases, StoreContract):
+class TestJoinedStore(OnDatabases, StoreContract, ReferencesContract):
     isolation_level = "READ COMMITTED"
 
     def make_store(self, layer_stores=None):
