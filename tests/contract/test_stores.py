@@ -48,7 +48,9 @@ class TestStoreWithContent(OnDatabases, LayerStoreContract):
         return self.closing.enter_context(Store.open(self.url, content=self.folder))
 
 
-class TestStoreOnTheEngineOfAHost(OnDatabases, StoreContract, ReferencesContract, LayerStoresContract, TransactionsContract):
+class TestStoreOnTheEngineOfAHost(
+    OnDatabases, StoreContract, ReferencesContract, LayerStoresContract, TransactionsContract
+):
     def make_store(self, layer_stores=None):
         engine = configure(sqlalchemy.create_engine(self.new_database()))
         self.closing.callback(engine.dispose)
