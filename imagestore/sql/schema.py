@@ -49,7 +49,7 @@
 Digests are 32 raw bytes: ``hex(id)`` shows one in sqlite3, ``encode(id, 'hex')`` in psql. Everything in ``imagestore_images`` can be
 made anew from the two tables of facts, and the layers of images from their configurations; `imagestore.verify` compares them, and
 repairs. Of the indexes beside the keys, ``parent_named`` finds the images whose metadata names an image that is not there yet, and
-the one on ``last_used`` those that nobody has used for long; the others are for what a foreign key points to.
+the one on ``last_used`` those that nobody has used for long; the others are for what a foreign key points to, and for its rows in order.
 
 An embedder's own Alembic leaves these tables alone with ``include_name=imagestore.migrate.include_name``.
 """
@@ -104,7 +104,8 @@ images: Final = Table(
     Column("parent", ImageIDType, ForeignKey("imagestore_images.id", ondelete="SET NULL"), index=True),
     Column("last_updated", Text),
     Column("last_used", Text),
-    Column("top", ChainIDType, ForeignKey("imagestore_layers.chain_id"), index=True),
+    Column("top", ChainIDType, ForeignKey("imagestore_layers.chain_id")),
+    Index(None, "top", "id"),
     Index(None, "last_used", "id"),
     sqlite_strict=True,
     sqlite_with_rowid=False,

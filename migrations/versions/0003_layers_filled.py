@@ -12,7 +12,7 @@ down_revision = "0002"
 
 
 def upgrade(op: Operations) -> None:
-    op.create_index("imagestore_images_top_ix", "imagestore_images", ["top"])
+    op.create_index("imagestore_images_top_ix", "imagestore_images", ["top", "id"])
     op.create_index("imagestore_images_last_used_ix", "imagestore_images", ["last_used", "id"])
 
 
