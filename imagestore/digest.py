@@ -168,7 +168,7 @@ def chain_id(diff_ids: Iterable[str]) -> ChainID:
     return ChainID(chain)
 
 
-def is_sha256(text: str) -> bool:
+def is_sha256(text: object) -> bool:
     """Whether it is "sha256:" and 64 lower-case hexadecimal digits."""
     return (
         isinstance(text, str)

@@ -106,7 +106,8 @@ def check_labels(labels: Mapping[str, str]) -> dict[str, str]:
     Raises:
         InvalidError: they are no texts, or hold what a database cannot.
     """
-    for text in (*labels, *labels.values()):
+    texts: list[object] = [*labels, *labels.values()]
+    for text in texts:
         if not (isinstance(text, str) and text.isprintable()):
             raise InvalidError(f"a lease's labels are printable texts under printable names, not {text!r}")
     return dict(labels)
