@@ -11,6 +11,7 @@ import logging
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Final, NoReturn
 
 from sqlalchemy import Connection
@@ -30,10 +31,13 @@ from imagestore.errors import (
     UnsupportedPlatformError,
     UnusableBindError,
 )
+from imagestore.gojson import GoTime
 from imagestore.image import Image
 from imagestore.layer import LayerGetReleaser, LayerMetadata
+from imagestore.lineage import Lineage
 from imagestore.sql import edges, images, metadata
 from imagestore.sql.layers import NOTHING, Freed
+from imagestore.sql.uses import Use
 from imagestore.store import Store, creatable, possible_id
 
 _log: Final = logging.getLogger("imagestore")
@@ -89,6 +93,17 @@ class RestoredStore(Store):
         """Refuse, as `joined` does."""
         raise UnusableBindError(
             "a restored store has no references: copy its backend to a database and open a Store there"
+        )
+
+    @property
+    def lineage(self) -> Lineage:
+        """As `Store.lineage`, by recorded parents alone: what asks for layers is refused."""
+        return Lineage(self._bind, has_layers=False)
+
+    def unused_since(self, time: GoTime | datetime, after: Use | None = None, limit: int = 100) -> NoReturn:
+        """Refuse, as `joined` does."""
+        raise UnusableBindError(
+            "a restored store has no order of last use: copy its backend to a database and open a Store there"
         )
 
     def create(self, config: bytes) -> ImageID:

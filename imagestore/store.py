@@ -10,6 +10,7 @@ import copy
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from datetime import datetime
 from operator import index
 from typing import TYPE_CHECKING, Final, Self
 
@@ -30,9 +31,10 @@ from imagestore.layers import Layers, delete_contents, open_content
 from imagestore.leases import TTL, HeldLease, Leases
 from imagestore.lineage import Lineage
 from imagestore.references import References
-from imagestore.sql import images, metadata
+from imagestore.sql import images, metadata, uses
 from imagestore.sql.engine import TIMEOUT
 from imagestore.sql.layers import Freed
+from imagestore.sql.uses import Use
 
 if TYPE_CHECKING:
     from imagestore.restore import RestoredStore
@@ -367,6 +369,29 @@ class Store(Bound):
             InvalidTimeError: the metadata has something that is no time.
         """
         return _time(self._get_metadata(image_id, metadata.LAST_USED))
+
+    def unused_since(self, time: GoTime | datetime, after: Use | None = None, limit: int = 100) -> list[Use]:
+        """The images that nobody has noted to be used at or after a time, as candidates for eviction.
+
+        One that was never touched is among them, however new it is: so `touch` what you create. One query; costs what it returns,
+        wherever it is.
+
+        Args:
+            time: a `GoTime`, or a datetime with a time zone.
+            after: the last of the page before; it need not exist any more.
+            limit: how many at most.
+
+        Returns:
+            Those that were never used, by ID; then those that were, that of the longest ago first. Times are in UTC; one outside of the
+            years 1 to 9999 is shown as the first or last of them.
+
+        Raises:
+            InvalidTimeError: the datetime has no time zone.
+        """
+        if limit < 1:
+            raise InvalidError(f"a page has at least one image, not {limit}")
+        since = time if isinstance(time, GoTime) else GoTime.from_datetime(time)
+        return self._bind.read(uses.unused_since, since, after, min(index(limit), _LONGEST_PAGE))
 
     def set_built_locally(self, image_id: str) -> None:
         """Note that the image was built here. Commits. Two statements by key.

@@ -80,6 +80,19 @@ class GoTime(msgspec.Struct, frozen=True, order=True):
         return cls(seconds, nanosecond)
 
     @classmethod
+    def from_datetime(cls, time: datetime) -> Self:
+        """The time of an aware datetime, with the same offset in whole seconds.
+
+        Raises:
+            InvalidTimeError: it has no offset.
+        """
+        offset = time.utcoffset()
+        if offset is None:
+            raise InvalidTimeError(f"{time!r} has no time zone: give it one, as datetime.now(UTC) has")
+        since = time - datetime(1970, 1, 1, tzinfo=UTC)
+        return cls(since.days * _DAY + since.seconds, since.microseconds * 1000, int(offset.total_seconds()))
+
+    @classmethod
     def _parse(cls, shown: str, text: str, *, in_json: bool) -> Self:
         match = _RFC3339.fullmatch(text)
         if match is None:

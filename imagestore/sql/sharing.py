@@ -1,0 +1,234 @@
+"""Sharing: what an image's layers weigh, which of them others have too, and what a delete would free.
+
+As in `imagestore.sql.trie`, each step of a walk is one probe of an index.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+from sqlalchemy import (
+    CTE,
+    Boolean,
+    Connection,
+    Integer,
+    LargeBinary,
+    Select,
+    and_,
+    bindparam,
+    case,
+    cast,
+    func,
+    literal_column,
+    not_,
+    null,
+    or_,
+    select,
+    tuple_,
+)
+
+from imagestore.digest import ImageID
+from imagestore.errors import ImageNotFoundError
+from imagestore.sql.driver import Read
+from imagestore.sql.engine import pieces
+from imagestore.sql.layers import none
+from imagestore.sql.schema import contents, images, layers, lease_layers
+from imagestore.sql.trie import FIRST, next_image, next_layer, parent_of
+from imagestore.sql.types import ImageIDType, Size
+
+_zero: Final = literal_column("0", Integer)
+_one: Final = literal_column("1", Integer)
+_false: Final = literal_column("FALSE", Boolean)
+
+
+class Sizes(NamedTuple):
+    """What an image weighs, in bytes.
+
+    Attributes:
+        total: of the files in all its layers, as docker counts them; a layer whose size nobody has told counts 0.
+        shared: of those of its layers that another image has too.
+        own: of the others.
+        freed: of the content that deleting it would take off the disk: tars of the layers that no other image, no lease and no layer
+            holds, if no other layer has the same tar.
+    """
+
+    total: int
+    shared: int
+    own: int
+    freed: int
+
+
+def _stacks(chosen: Any) -> CTE:
+    """Each image with the layers of its stack from the top down, and whether nothing but the image holds one and those above it."""
+    stack = (
+        select(
+            images.c.id.label("owner"),
+            _zero.label("distance"),
+            images.c.top.label("chain"),
+            parent_of(images.c.top).label("parent"),
+            _is_its_own(images.c.id, images.c.top, FIRST).label("alone"),
+        )
+        .where(chosen)
+        .cte("stack", recursive=True)
+    )
+    return stack.union_all(
+        select(
+            stack.c.owner,
+            stack.c.distance + _one,
+            stack.c.parent,
+            parent_of(stack.c.parent),
+            case((stack.c.alone, _is_its_own(stack.c.owner, stack.c.parent, stack.c.chain)), else_=_false),
+        ).where(stack.c.parent.is_not(None))
+    )
+
+
+def _is_its_own(owner: Any, chain: Any, above: Any) -> Any:
+    upper, other = layers.alias("upper"), images.alias("other")
+    return and_(
+        none(other, and_(other.c.top == chain, other.c.id != owner)),
+        none(lease_layers, lease_layers.c.chain_id == chain),
+        none(upper, and_(upper.c.parent == chain, upper.c.chain_id != above)),
+    )
+
+
+def _nearest(chosen: Any) -> CTE:
+    """From the top of each image's stack through what lies on it, and then down layer by layer, as far as the first other image.
+
+    It goes as that of `imagestore.sql.trie.derived`, but where that ends, this one goes on with the layer below ``base``, on which it
+    leaves out ``base``, where it has been.
+    """
+
+    def other(chain: Any, owner: Any) -> Any:
+        return next_image(chain, FIRST, lambda found: found.c.id != owner)
+
+    walk = (
+        select(
+            images.c.id.label("owner"),
+            _zero.label("distance"),
+            images.c.top.label("base"),
+            parent_of(images.c.top).label("below"),
+            FIRST.label("known"),
+            images.c.top.label("chain"),
+            cast(null(), LargeBinary).label("parent"),
+            _false.label("up"),
+            other(images.c.top, images.c.id).label("image"),
+            next_layer(images.c.top, FIRST).label("found"),
+        )
+        .where(chosen, images.c.top.is_not(None))
+        .cte("walk", recursive=True)
+    )
+    onward, back = walk.c.found.is_not(None), walk.c.up
+    done = and_(not_(onward), or_(and_(not_(back), walk.c.parent.is_(None)), and_(back, walk.c.parent == walk.c.base)))
+    under = parent_of(walk.c.parent)
+
+    def next_above(parent: Any, after: Any, known: Any = walk.c.known) -> Any:
+        return next_layer(parent, after, lambda upper: upper.c.chain_id != known)
+
+    return walk.union_all(
+        select(
+            walk.c.owner,
+            walk.c.distance + case((done, _one), else_=_zero),
+            case((done, walk.c.below), else_=walk.c.base),
+            case((done, parent_of(walk.c.below)), else_=walk.c.below),
+            case((done, walk.c.base), else_=walk.c.known),
+            case((onward, walk.c.found), (done, walk.c.below), (back, walk.c.parent), else_=walk.c.chain),
+            case(
+                (and_(onward, not_(back)), walk.c.chain),
+                (done, cast(null(), LargeBinary)),
+                (or_(onward, not_(back)), walk.c.parent),
+                else_=under,
+            ),
+            not_(or_(onward, done)),
+            case((onward, other(walk.c.found, walk.c.owner)), (done, other(walk.c.below, walk.c.owner))),
+            case(
+                (onward, next_above(walk.c.found, FIRST)),
+                (done, next_above(walk.c.below, FIRST, walk.c.base)),
+                (back, next_above(under, walk.c.parent)),
+                else_=next_above(walk.c.parent, walk.c.chain),
+            ),
+        ).where(walk.c.image.is_(None), or_(not_(done), walk.c.below.is_not(None)))
+    )
+
+
+def _sizes(chosen: Any) -> Select[Any]:
+    stack, walk = _stacks(chosen), _nearest(chosen)
+    nearest = select(walk.c.owner, walk.c.distance).where(walk.c.image.is_not(None)).subquery("nearest")
+    weighed = (
+        select(
+            stack.c.owner,
+            func.coalesce(_of_layer(layers.c.size, stack.c.chain), _zero).label("size"),
+            (stack.c.distance >= nearest.c.distance).label("is_shared"),
+        )
+        .select_from(stack.outerjoin(nearest, nearest.c.owner == stack.c.owner))
+        .subquery("weighed")
+    )
+    freed = _freed(stack)
+    shared = case((weighed.c.is_shared, weighed.c.size), else_=_zero)
+    sums = (
+        select(weighed.c.owner, func.sum(weighed.c.size).label("total"), func.sum(shared).label("shared"))
+        .group_by(weighed.c.owner)
+        .subquery("sums")
+    )
+    return select(
+        sums.c.owner,
+        cast(sums.c.total, Size),
+        cast(sums.c.shared, Size),
+        cast(func.coalesce(freed.c.size, _zero), Size),
+    ).select_from(sums.outerjoin(freed, freed.c.owner == sums.c.owner))
+
+
+def _freed(stack: CTE) -> Any:
+    """For each image the bytes of the contents that would go with it: each once, though several of the layers may have it."""
+    alone = (
+        select(stack.c.owner, stack.c.chain, _of_layer(layers.c.diff_id, stack.c.chain).label("diff_id"))
+        .where(stack.c.alone)
+        .cte("alone")
+    )
+    another = layers.alias("another")
+    stays = and_(
+        another.c.diff_id == alone.c.diff_id,
+        tuple_(alone.c.owner, another.c.chain_id).not_in(select(alone.c.owner, alone.c.chain).correlate(None)),
+    )
+    kept = select(contents.c.size).where(contents.c.diff_id == alone.c.diff_id).correlate_except(contents)
+    goes = (
+        select(alone.c.owner, alone.c.diff_id, kept.scalar_subquery().label("size"))
+        .where(none(another, stays))
+        .distinct()
+        .subquery("goes")
+    )
+    return select(goes.c.owner, func.sum(goes.c.size).label("size")).group_by(goes.c.owner).subquery("freed")
+
+
+def _of_layer(column: Any, chain: Any) -> Any:
+    return select(column).where(layers.c.chain_id == chain).correlate_except(layers).scalar_subquery()
+
+
+SIZES: Final = Read(_sizes(images.c.id == bindparam("image_id", type_=ImageIDType)), few=True)
+_SIZES_OF_MANY: Final = _sizes(images.c.id.in_(bindparam("image_ids", expanding=True)))
+
+
+def sizes(connection: Connection, image_id: ImageID) -> Sizes:
+    """What one image weighs. One query: a few probes of indexes for each layer.
+
+    Raises:
+        ImageNotFoundError: there is no such image.
+    """
+    row = SIZES.first(connection, image_id=image_id.raw)
+    if row is None:
+        raise ImageNotFoundError(image_id)
+    return _told(row)
+
+
+def sizes_of(connection: Connection, image_ids: Sequence[ImageID]) -> dict[ImageID, Sizes]:
+    """What each of the images weighs that are there. One query for every ten thousand, else as `sizes`."""
+    return {
+        row[0]: _told(row)
+        for some in pieces(image_ids)
+        for row in connection.execute(_SIZES_OF_MANY, {"image_ids": some})
+    }
+
+
+def _told(row: Any) -> Sizes:
+    _, total, shared, freed = row
+    return Sizes(total, shared, total - shared, freed)

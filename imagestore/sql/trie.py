@@ -1,0 +1,358 @@
+"""Lineage over the trie of layers: what is built on which stack, whoever recorded it or not.
+
+The trie is walked by recursive queries that are told where to go next by one probe of an index a step: to the next image of a stack, to
+the next layer on it, or down. So a walk reads what it passes, stops where its reader stops, and reads the same with and without the
+planner's statistics. PostgreSQL and SQLite take the rows of a recursive query in the order in which they are made.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Connection,
+    Integer,
+    LargeBinary,
+    Select,
+    and_,
+    bindparam,
+    case,
+    cast,
+    func,
+    literal_column,
+    not_,
+    null,
+    or_,
+    select,
+    union_all,
+)
+
+from imagestore.digest import ChainID, DiffID, Digest, ImageID
+from imagestore.errors import ImageNotFoundError, InvalidError
+from imagestore.gojson import GoTime
+from imagestore.layer import StoredLayer
+from imagestore.sql import schema
+from imagestore.sql.driver import Read
+from imagestore.sql.schema import images, layers
+from imagestore.sql.types import ImageIDType
+
+_WIDTH: Final = 32  # bytes of a chain ID
+
+_zero: Final = literal_column("0", Integer)
+_one: Final = literal_column("1", Integer)
+_false: Final = literal_column("FALSE", Boolean)
+_true: Final = literal_column("TRUE", Boolean)
+FIRST: Final = bindparam("first", b"", type_=LargeBinary)
+"""What is before every digest."""
+
+_image_id: Final = bindparam("image_id", type_=ImageIDType)
+_after_id: Final = bindparam("after_id", type_=LargeBinary)
+
+
+class Base(NamedTuple):
+    """An image that another is built on.
+
+    Attributes:
+        image_id: its ID.
+        layers: how many layers it has, which are the lowest of the other's.
+        chain_id: of all its layers.
+    """
+
+    image_id: ImageID
+    layers: int
+    chain_id: ChainID
+
+
+class Derived(NamedTuple):
+    """An image that is built on another.
+
+    Attributes:
+        image_id: its ID.
+        last_used: when it was last touched, in UTC; None where it never was.
+        place: where the next page goes on: of the last image of a page alone.
+    """
+
+    image_id: ImageID
+    last_used: GoTime | None
+    place: bytes = b""
+
+
+def next_image(chain: Any, after: Any, *conditions: Any) -> Any:
+    """The first image with these layers and no more whose ID is above another, or NULL. One probe of an index."""
+    found = images.alias("found")
+    conditions = found.c.top == chain, found.c.id > after, *(each(found) for each in conditions)
+    return (
+        select(found.c.id).where(*conditions).order_by(found.c.id).limit(_one).correlate_except(found).scalar_subquery()
+    )
+
+
+def next_layer(parent: Any, after: Any, *conditions: Any) -> Any:
+    """The first layer on a stack whose chain ID is above another, or NULL. One probe of an index."""
+    upper = layers.alias("upper")
+    conditions = upper.c.parent == parent, upper.c.chain_id > after, *(each(upper) for each in conditions)
+    chosen = select(upper.c.chain_id).where(*conditions).order_by(upper.c.chain_id).limit(_one)
+    return chosen.correlate_except(upper).scalar_subquery()
+
+
+def parent_of(chain: Any) -> Any:
+    """The stack below, or NULL. One read by key."""
+    lower = layers.alias("lower")
+    return select(lower.c.parent).where(lower.c.chain_id == chain).correlate_except(lower).scalar_subquery()
+
+
+def _bases() -> Select[Any]:
+    """From the top of the image's stack down to its bottom, and aside to the images that each layer is on top of, while they are wanted.
+
+    Rows are these images, and at last the bottom of the stack, whose distance tells how many layers there are. None is wanted until the
+    walk has come to ``:after_chain``.
+    """
+    limit = bindparam("limit", type_=BigInteger)
+    after_chain = bindparam("after_chain", type_=LargeBinary)
+    is_first_page = func.length(after_chain) == _zero
+
+    def others(chain: Any, after: Any) -> Any:
+        return next_image(chain, after, lambda found: found.c.id != _image_id)
+
+    begins = or_(is_first_page, images.c.top == after_chain)
+    walk = (
+        select(
+            images.c.top.label("chain"),
+            parent_of(images.c.top).label("parent"),
+            _zero.label("distance"),
+            case((begins, limit), else_=literal_column("0", BigInteger)).label("wanted"),
+            case((begins, others(images.c.top, _after_id))).label("image"),
+        )
+        .where(images.c.id == _image_id)
+        .cte("walk", recursive=True)
+    )
+    at_image = walk.c.image.is_not(None)
+    resumes = and_(not_(at_image), walk.c.parent == after_chain)
+    chain = case((at_image, walk.c.chain), else_=walk.c.parent)
+    wanted = case((resumes, limit), (at_image, walk.c.wanted - _one), else_=walk.c.wanted)
+    after = case((resumes, _after_id), (at_image, walk.c.image), else_=FIRST)
+    walk = walk.union_all(
+        select(
+            chain,
+            case((at_image, walk.c.parent), else_=parent_of(walk.c.parent)),
+            walk.c.distance + case((at_image, _zero), else_=_one),
+            wanted,
+            case((wanted > _zero, others(chain, after))),
+        ).where(or_(at_image, walk.c.parent.is_not(None)))
+    )
+    shown = or_(walk.c.image.is_not(None), walk.c.parent.is_(None))
+    return select(walk.c.image, walk.c.distance, walk.c.chain, walk.c.wanted).where(shown)
+
+
+def _derived(*, first_page: bool) -> Select[Any]:
+    """The stacks on top of the image's own in the order of their chain IDs, each before those on it, and the images that have them.
+
+    A row of the walk is where it stands. It goes on to ``image``, the next one here; else to ``found``, which is the next layer: on top of
+    this one, or beside it where ``up`` is set; else it comes back up to where it came from. ``parent`` is NULL where it began.
+    """
+    own = images.alias("own")
+    root = select(own.c.top).where(own.c.id == _image_id).correlate_except(own).scalar_subquery()
+    walk = (_start() if first_page else _start_after()).cte("walk", recursive=True)
+    at_image, onward, back = walk.c.image.is_not(None), walk.c.found.is_not(None), walk.c.up
+    below = parent_of(walk.c.parent)
+    walk = walk.union_all(
+        select(
+            walk.c.step + _one,
+            case((at_image, walk.c.chain), (onward, walk.c.found), (back, walk.c.parent), else_=walk.c.chain),
+            case(
+                (at_image, walk.c.parent),
+                (and_(onward, not_(back)), walk.c.chain),
+                (or_(onward, not_(back)), walk.c.parent),
+                else_=below,
+            ),
+            and_(not_(at_image), not_(onward)),
+            case(
+                (at_image, next_image(walk.c.chain, walk.c.image)),
+                (onward, next_image(walk.c.found, FIRST)),
+            ),
+            case(
+                (at_image, walk.c.found),
+                (onward, next_layer(walk.c.found, FIRST)),
+                (back, next_layer(below, walk.c.parent)),
+                else_=next_layer(walk.c.parent, walk.c.chain),
+            ),
+        ).where(or_(at_image, onward, and_(not_(back), walk.c.parent.is_not(None)), and_(back, walk.c.parent != root)))
+    )
+    page = (
+        select(walk.c.step, walk.c.image, walk.c.chain)
+        .where(walk.c.image.is_not(None), walk.c.image != _image_id)
+        .limit(bindparam("limit"))
+        .cte("page")
+    )
+    last = select(page.c.chain).order_by(page.c.step.desc()).limit(_one).subquery("last")
+    place = select(_zero.label("height"), last.c.chain).cte("place", recursive=True)
+    place = place.union_all(select(place.c.height - _one, parent_of(place.c.chain)).where(place.c.chain != root))
+    used = images.alias("used")
+    last_used = select(used.c.last_used).where(used.c.id == page.c.image).scalar_subquery()
+    rows = union_all(
+        select(page.c.step.label("number"), page.c.image, last_used.label("last_used"), page.c.chain),
+        select(place.c.height, null(), null(), place.c.chain),
+    ).subquery("found")
+    return select(rows.c.image, rows.c.last_used, rows.c.chain).order_by(rows.c.number)
+
+
+def _start() -> Select[Any]:
+    return select(
+        _one.label("step"),
+        images.c.top.label("chain"),
+        cast(null(), LargeBinary).label("parent"),
+        _false.label("up"),
+        next_image(images.c.top, FIRST).label("image"),
+        next_layer(images.c.top, FIRST).label("found"),
+    ).where(images.c.id == _image_id, images.c.top.is_not(None))
+
+
+def _start_after() -> Select[Any]:
+    """Where the page before has ended, given as the stacks from there down to the image's own; of those that are gone, beside them."""
+    places, count = bindparam("places", type_=LargeBinary), bindparam("count", type_=Integer)
+    width = literal_column(str(_WIDTH), Integer)
+
+    def given(number: Any) -> Any:
+        return func.substr(places, number * width + _one, width, type_=LargeBinary)
+
+    def is_there(chain: Any) -> Any:
+        standing = layers.alias("standing")
+        return select(_true).where(standing.c.chain_id == chain).correlate_except(standing).scalar_subquery()
+
+    gone = select(_zero.label("number"), is_there(given(_zero)).label("there")).cte("gone", recursive=True)
+    following = gone.c.number + _one
+    gone = gone.union_all(
+        select(following, is_there(given(following))).where(gone.c.there.is_(None), following < count)
+    )
+    chain = given(gone.c.number)
+    return select(
+        _one.label("step"),
+        chain.label("chain"),
+        case((chain != images.c.top, parent_of(chain))).label("parent"),
+        _false.label("up"),
+        case((gone.c.number == _zero, next_image(chain, _after_id))).label("image"),
+        next_layer(chain, case((gone.c.number == _zero, FIRST), else_=given(gone.c.number - _one))).label("found"),
+    ).where(gone.c.there.is_not(None), images.c.id == _image_id, images.c.top == given(count - _one))
+
+
+def _shared() -> Select[Any]:
+    """The layers that two images both have, the lowest first; ``:count`` is 1 where they are the same image."""
+    stack = (
+        select(images.c.top.label("chain"), _zero.label("distance"))
+        .where(images.c.id.in_([_image_id, bindparam("other_id", type_=ImageIDType)]), images.c.top.is_not(None))
+        .cte("stack", recursive=True)
+    )
+    below = select(parent_of(stack.c.chain).label("chain"), (stack.c.distance + _one).label("distance"))
+    stack = stack.union_all(below.where(parent_of(stack.c.chain).is_not(None)))
+    both = (
+        select(stack.c.chain, func.max(stack.c.distance).label("distance"))
+        .group_by(stack.c.chain)
+        .having(func.count() == bindparam("count", type_=Integer))
+        .subquery("both")
+    )
+
+    def of_layer(column: Any) -> Any:
+        return select(column).where(layers.c.chain_id == both.c.chain).correlate_except(layers).scalar_subquery()
+
+    contents = schema.contents
+    kept = select(contents.c.size).where(contents.c.diff_id == of_layer(layers.c.diff_id)).correlate_except(contents)
+    return select(
+        both.c.chain,
+        of_layer(layers.c.diff_id),
+        of_layer(layers.c.parent),
+        of_layer(layers.c.size),
+        kept.scalar_subquery(),
+    ).order_by(both.c.distance.desc())
+
+
+BASES: Final = Read(_bases())
+DERIVED: Final = Read(_derived(first_page=True))
+DERIVED_AFTER: Final = Read(_derived(first_page=False))
+SHARED: Final = Read(_shared())
+TOP: Final = Read(select(images.c.top).where(images.c.id == _image_id), few=True)
+
+
+def bases(connection: Connection, image_id: ImageID, after: Base | None, limit: int) -> list[Base]:
+    """The next images whose layers are the lowest of this one's, or all of them: the longest stack first, then by ID.
+
+    One query; costs what it returns, and the number of the image's layers.
+
+    Raises:
+        ImageNotFoundError: there is no such image.
+        InvalidError: ``after`` is no base of this image.
+    """
+    place = {"after_chain": b"", "after_id": b""}
+    if after is not None:
+        place = {"after_chain": Digest(after.chain_id).raw, "after_id": after.image_id.raw}
+    found = BASES.all(connection, image_id=image_id.raw, limit=limit, **place)
+    if not found:
+        raise ImageNotFoundError(image_id)
+    *others, (_, lowest, _, wanted) = found
+    if after is not None and not others and not wanted:
+        raise InvalidError(f"a page of the bases of {image_id} cannot follow {after.image_id}, which is none of them")
+    return [Base(ImageID.from_raw(raw), lowest + 1 - above, _chain_id(chain)) for raw, above, chain, _ in others]
+
+
+def derived(connection: Connection, image_id: ImageID, after: Derived | None, limit: int) -> list[Derived]:
+    """The next images that have the layers of this one as their lowest, or all of them: in the order of the trie, then by ID.
+
+    One query, which reads the layers that it passes: those of the images that it returns. An image or a layer that comes or goes between
+    two pages may or may not be in them; no other is left out or comes twice.
+
+    Raises:
+        ImageNotFoundError: there is no such image.
+        InvalidError: ``after`` is not the last of a page of this image's.
+    """
+    if after is None:
+        found = DERIVED.all(connection, image_id=image_id.raw, limit=limit)
+    else:
+        found = DERIVED_AFTER.all(
+            connection,
+            image_id=image_id.raw,
+            limit=limit,
+            after_id=after.image_id.raw,
+            places=after.place,
+            count=len(after.place) // _WIDTH,
+        )
+    if not found:
+        _check_place(connection, image_id, after)
+    page = [
+        Derived(ImageID.from_raw(raw), GoTime.parse(used) if used else None)
+        for raw, used, _ in found
+        if raw is not None
+    ]
+    if page:
+        page[-1] = page[-1]._replace(place=b"".join(chain for raw, _, chain in reversed(found) if raw is None))
+    return page
+
+
+def shared_layers(connection: Connection, image_id: ImageID, other: ImageID) -> list[StoredLayer]:
+    """The layers that both images have, the lowest first. One query, of the number of their layers.
+
+    Raises:
+        ImageNotFoundError: there is no such image.
+    """
+    found = SHARED.all(connection, image_id=image_id.raw, other_id=other.raw, count=len({image_id, other}))
+    if not found:
+        for each in (image_id, other):
+            if TOP.first(connection, image_id=each.raw) is None:
+                raise ImageNotFoundError(each)
+    return [
+        StoredLayer(_chain_id(chain), DiffID("sha256:" + diff_id.hex()), parent and _chain_id(parent), size, kept)
+        for chain, diff_id, parent, size, kept in found
+    ]
+
+
+def _check_place(connection: Connection, image_id: ImageID, after: Derived | None) -> None:
+    row = TOP.first(connection, image_id=image_id.raw)
+    if row is None:
+        raise ImageNotFoundError(image_id)
+    if after is not None and (not after.place or len(after.place) % _WIDTH or after.place[-_WIDTH:] != row[0]):
+        raise InvalidError(
+            f"a page of what is derived from {image_id} cannot follow {after.image_id}, which is not the last of one"
+        )
+
+
+def _chain_id(raw: bytes) -> ChainID:
+    return ChainID("sha256:" + raw.hex())
