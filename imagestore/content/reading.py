@@ -10,7 +10,7 @@ import sys
 import zlib
 from collections.abc import Iterator
 from importlib import import_module
-from typing import Any, BinaryIO, Final, Protocol
+from typing import Any, BinaryIO, Final, Protocol, cast
 
 from imagestore.content.tar import TarSizes
 from imagestore.digest import DiffID
@@ -178,10 +178,10 @@ def verified(stream: BinaryIO, name: str, size: int, diff_id: DiffID) -> BinaryI
         size: the bytes that it should have.
         diff_id: the digest that they should have.
     """
-    return io.BufferedReader(_Verified(stream, name, size, diff_id), _CHUNK)
+    return cast("BinaryIO", _Verified(stream, name, size, diff_id))
 
 
-class _Verified(io.RawIOBase):
+class _Verified(io.BufferedIOBase):
     def __init__(self, stream: BinaryIO, name: str, size: int, diff_id: DiffID) -> None:
         self._stream = stream
         self._left = size
@@ -192,15 +192,27 @@ class _Verified(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: Any, /) -> int:
-        chunk = self._stream.read(len(buffer))
+    def read(self, size: int | None = -1, /) -> bytes:
+        """So many bytes, fewer at the end alone; all that are left for none or a negative number."""
+        wanted = self._left + 1 if size is None or size < 0 else size
+        chunks = []
+        while wanted > 0 and (chunk := self.read1(wanted)):
+            chunks.append(chunk)
+            wanted -= len(chunk)
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+    def read1(self, size: int = -1, /) -> bytes:
+        """Some bytes, none at the end alone."""
+        if not size:
+            return b""
+        chunk = self._stream.read(_CHUNK if size < 0 else min(size, _CHUNK))
         self._left -= len(chunk)
         self._digest.update(chunk)
         if self._left < 0 or (not chunk and (self._left or "sha256:" + self._digest.hexdigest() != self._diff_id)):
             raise self._error
-        buffer[: len(chunk)] = chunk
-        return len(chunk)
+        return chunk
 
     def close(self) -> None:
+        """Close what is read from, too."""
         self._stream.close()
         super().close()

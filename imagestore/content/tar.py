@@ -16,7 +16,8 @@ LARGEST_HEADER: Final = 1 << 20
 """Bytes of PAX records or of a long name that one member may have; they are held in memory."""
 
 _ZEROS: Final = bytes(BLOCK)
-_PAX, _GLOBAL, _LONG_NAME, _LONG_LINK = b"x", b"g", b"L", b"K"
+_PAX, _GLOBAL, _LONG_NAME, _LONG_LINK, _SPARSE = b"x", b"g", b"L", b"K", b"S"
+_REAL_SIZES: Final = (b"GNU.sparse.size", b"GNU.sparse.realsize")
 _WITHOUT_DATA: Final = frozenset(
     b"1 2 3 4 5 6".split()
 )  # links, devices, folders, pipes: their size, if any, is no data
@@ -37,8 +38,9 @@ class TarSizes:
         self._skip = 0  # bytes that are to pass unread
         self._wanted = BLOCK  # bytes that are to be read next
         self._read = bytearray()
-        self._records: dict[str, int] | None = None
-        self._kind = b""  # of a member whose data is being read
+        self._sizes: dict[bytes, int] = {}  # that PAX records give the next member
+        self._kind = b""  # of what is being read, where that is no header
+        self._length = 0  # of its bytes, without padding
         self._position = 0
         self._zeros = 0
         self._ended = False
@@ -93,26 +95,38 @@ class TarSizes:
         if kind in (_PAX, _GLOBAL, _LONG_NAME, _LONG_LINK):
             if size > LARGEST_HEADER:
                 raise self._invalid(f"a header has {size} bytes, more than {LARGEST_HEADER}")
-            self._kind, self._wanted = kind, _padded(size)
-            self._length = size
+            self._kind, self._length, self._wanted = kind, size, _padded(size)
             if not size:
                 self._take_records(b"")
             return
-        if self._records is not None:
-            size = self._records.get("size", size)
-            self._records = None
-        if size > _LARGEST:
+        sizes, self._sizes = self._sizes, {}
+        stored = real = sizes.get(b"size", size)
+        if kind == _SPARSE:
+            real = self._number(block[483:495])
+            if block[482]:
+                self._kind = kind  # the map of the holes goes on in the next block
+        for key in _REAL_SIZES:
+            real = sizes.get(key, real)
+        if max(stored, real) > _LARGEST:
             raise self._invalid("a size is too large")
-        self.size += size
-        if kind not in _WITHOUT_DATA:
-            self._skip = _padded(size)
+        self.size += real
+        is_old_folder = kind == b"\0" and block[:100].rstrip(b"\0").endswith(b"/")
+        data = 0 if kind in _WITHOUT_DATA or is_old_folder else _padded(stored)
+        if self._kind:
+            self._length = data
+        else:
+            self._skip = data
 
     def _take_records(self, data: bytes) -> None:
-        if self._kind == _PAX:
-            self._records = self._parse(data[: self._length])
+        if self._kind == _SPARSE:
+            if data[504]:
+                return
+            self._skip = self._length
+        elif self._kind == _PAX:
+            self._sizes = self._parse(data[: self._length])
         self._kind, self._wanted = b"", BLOCK
 
-    def _parse(self, data: bytes) -> dict[str, int]:
+    def _parse(self, data: bytes) -> dict[bytes, int]:
         found = {}
         while data:
             digits, space, _ = data.partition(b" ")
@@ -123,10 +137,10 @@ class TarSizes:
             key, equals, value = record.partition(b"=")
             if length <= len(digits) + 1 or not equals or not value.endswith(b"\n"):
                 raise self._invalid("a PAX record is damaged")
-            if key == b"size":
+            if key == b"size" or key in _REAL_SIZES:
                 if not value[:-1].isdigit() or len(value) > 20:
                     raise self._invalid("a PAX record has no size")
-                found["size"] = int(value)
+                found[key] = int(value)
         return found
 
     def _number(self, field: bytes) -> int:
