@@ -102,26 +102,26 @@ class _Decompressor(Protocol):
 
 def _decompressed(kind: str, data: bytes, stream: BinaryIO) -> Iterator[bytes]:
     """Member after member; what follows the last one and is no other is an error, as in Go."""
-    try:
-        member = _decompressor(kind)
-        while True:
+    member = _decompressor(kind)
+    while True:
+        try:
             chunk = member.decompress(data, _CHUNK)
-            data = b""
-            if chunk:
-                yield chunk
-            if member.eof:
-                data = member.unused_data or _read(stream, _CHUNK)
-                if not data:
-                    return
-                member = _decompressor(kind)
-            elif member.needs_input:
-                data = _read(stream, _CHUNK)
-                if not data:
-                    raise InvalidLayerError(f"the layer breaks off within what {kind} has compressed: unexpected EOF")
-    except (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError) as error:
-        if isinstance(error, InvalidLayerError) or (isinstance(error, OSError) and error.errno):
+        except MemoryError:
             raise
-        raise InvalidLayerError(f"the layer is damaged, {kind} cannot decompress it: {error}") from error
+        except Exception as error:  # each of the four has errors of its own
+            raise InvalidLayerError(f"the layer is damaged, {kind} cannot decompress it: {error}") from error
+        data = b""
+        if chunk:
+            yield chunk
+        if member.eof:
+            data = member.unused_data or _read(stream, _CHUNK)
+            if not data:
+                return
+            member = _decompressor(kind)
+        elif member.needs_input:
+            data = _read(stream, _CHUNK)
+            if not data:
+                raise InvalidLayerError(f"the layer breaks off within what {kind} has compressed: unexpected EOF")
 
 
 def _decompressor(kind: str) -> _Decompressor:

@@ -2,6 +2,7 @@
 
     backend.py        StoreBackendContract, for any `imagestore.backend.StoreBackend`, and contracts for what one may offer besides
     store.py          StoreContract, for any `imagestore.store.Store`; its parts are images.py and parents.py
+    content.py        ContentContract, for any `imagestore.content.place.Content`
     layer_store.py    LayerStoreContract, for a store that has a place for content
     layer_stores.py   LayerStoresContract, for a store that takes layer stores
     references.py     ReferencesContract, for a store on a database
@@ -17,6 +18,7 @@ Only the fixtures import pytest.
 """
 
 from imagestore.testing.backend import ListsMetadataKeysContract, StoreBackendContract, WorksInBulkContract
+from imagestore.testing.content import ContentContract
 from imagestore.testing.layer_store import LayerStoreContract
 from imagestore.testing.layer_stores import LayerStoresContract
 from imagestore.testing.layers import RecordingLayerStore
@@ -27,6 +29,7 @@ from imagestore.testing.store import StoreContract
 from imagestore.testing.transactions import TransactionsContract
 
 __all__ = [
+    "ContentContract",
     "LayerStoreContract",
     "LayerStoresContract",
     "ListsMetadataKeysContract",
