@@ -26,7 +26,6 @@ from sqlalchemy import (
     null,
     or_,
     select,
-    union_all,
 )
 
 from imagestore.digest import ChainID, DiffID, Digest, ImageID
@@ -150,6 +149,9 @@ def _derived(*, first_page: bool) -> Select[Any]:
 
     A row of the walk is where it stands. It goes on to ``image``, the next one here; else to ``found``, which is the next layer: on top of
     this one, or beside it where ``up`` is set; else it comes back up to where it came from. ``parent`` is NULL where it began.
+
+    Behind the images come the stacks below the last of them, down to the image's own. SQLite makes the rows of a walk as they are asked
+    for only if one place asks.
     """
     own = images.alias("own")
     root = select(own.c.top).where(own.c.id == _image_id).correlate_except(own).scalar_subquery()
@@ -183,18 +185,20 @@ def _derived(*, first_page: bool) -> Select[Any]:
         select(walk.c.step, walk.c.image, walk.c.chain)
         .where(walk.c.image.is_not(None), walk.c.image != _image_id)
         .limit(bindparam("limit"))
-        .cte("page")
+        .subquery("page")
     )
-    last = select(page.c.chain).order_by(page.c.step.desc()).limit(_one).subquery("last")
-    place = select(_zero.label("height"), last.c.chain).cte("place", recursive=True)
-    place = place.union_all(select(place.c.height - _one, parent_of(place.c.chain)).where(place.c.chain != root))
+    following = func.lead(page.c.step).over(order_by=page.c.step)
+    found = select(page.c.step, page.c.image, page.c.chain, following.is_(None).label("last")).cte(
+        "found", recursive=True
+    )
+    found = found.union_all(
+        select(found.c.step + _one, cast(null(), LargeBinary), parent_of(found.c.chain), _true).where(
+            found.c.last, found.c.chain != root
+        )
+    )
     used = images.alias("used")
-    last_used = select(used.c.last_used).where(used.c.id == page.c.image).scalar_subquery()
-    rows = union_all(
-        select(page.c.step.label("number"), page.c.image, last_used.label("last_used"), page.c.chain),
-        select(place.c.height, null(), null(), place.c.chain),
-    ).subquery("found")
-    return select(rows.c.image, rows.c.last_used, rows.c.chain).order_by(rows.c.number)
+    last_used = select(used.c.last_used).where(used.c.id == found.c.image).correlate_except(used).scalar_subquery()
+    return select(found.c.image, last_used, found.c.chain).order_by(found.c.step)
 
 
 def _start() -> Select[Any]:
@@ -317,13 +321,9 @@ def derived(connection: Connection, image_id: ImageID, after: Derived | None, li
         )
     if not found:
         _check_place(connection, image_id, after)
-    page = [
-        Derived(ImageID.from_raw(raw), GoTime.parse(used) if used else None)
-        for raw, used, _ in found
-        if raw is not None
-    ]
+    page = [Derived(ImageID.from_raw(raw), GoTime.parse(used) if used else None) for raw, used, _ in found if raw]
     if page:
-        page[-1] = page[-1]._replace(place=b"".join(chain for raw, _, chain in reversed(found) if raw is None))
+        page[-1] = page[-1]._replace(place=b"".join(chain for _, _, chain in found[len(page) - 1 :]))
     return page
 
 
