@@ -12,7 +12,10 @@ if TYPE_CHECKING:
     from imagestore.backend import StoreBackend, copy
     from imagestore.backends.filesystem import FSBackend
     from imagestore.backends.sql import SQLBackend
+    from imagestore.collect import Collected
     from imagestore.container import Config, HealthConfig
+    from imagestore.content.local import LocalContent
+    from imagestore.content.place import Content
     from imagestore.digest import ChainID, DiffID, Digest, ImageID, chain_id
     from imagestore.errors import (
         AmbiguousIDError,
@@ -29,7 +32,10 @@ if TYPE_CHECKING:
     )
     from imagestore.gojson import GoTime
     from imagestore.image import TYPE_LAYERS, ChildConfig, History, Image, RootFS, V1Image
-    from imagestore.layer import Layer, LayerGetReleaser, LayerMetadata
+    from imagestore.layer import Layer, LayerGetReleaser, LayerMetadata, StoredLayer
+    from imagestore.layers import content_beside
+    from imagestore.lease import Lease
+    from imagestore.leases import HeldLease
     from imagestore.reference import Reference
     from imagestore.sql.engine import configure
     from imagestore.sql.references import Association
@@ -41,14 +47,17 @@ __all__ = [
     "Association",
     "ChainID",
     "ChildConfig",
+    "Collected",
     "Config",
     "ConflictError",
+    "Content",
     "DataLossError",
     "DiffID",
     "Digest",
     "FSBackend",
     "GoTime",
     "HealthConfig",
+    "HeldLease",
     "History",
     "Image",
     "ImageID",
@@ -59,6 +68,8 @@ __all__ = [
     "Layer",
     "LayerGetReleaser",
     "LayerMetadata",
+    "Lease",
+    "LocalContent",
     "NotFoundError",
     "ParentCycleError",
     "ParentNotFoundError",
@@ -68,9 +79,11 @@ __all__ = [
     "SchemaError",
     "Store",
     "StoreBackend",
+    "StoredLayer",
     "V1Image",
     "chain_id",
     "configure",
+    "content_beside",
     "copy",
 ]
 
@@ -78,7 +91,10 @@ _MODULES: Final = {
     "backend": ("StoreBackend", "copy"),
     "backends.filesystem": ("FSBackend",),
     "backends.sql": ("SQLBackend",),
+    "collect": ("Collected",),
     "container": ("Config", "HealthConfig"),
+    "content.local": ("LocalContent",),
+    "content.place": ("Content",),
     "digest": ("ChainID", "DiffID", "Digest", "ImageID", "chain_id"),
     "errors": (
         "AmbiguousIDError",
@@ -95,7 +111,10 @@ _MODULES: Final = {
     ),
     "gojson": ("GoTime",),
     "image": ("TYPE_LAYERS", "ChildConfig", "History", "Image", "RootFS", "V1Image"),
-    "layer": ("Layer", "LayerGetReleaser", "LayerMetadata"),
+    "layer": ("Layer", "LayerGetReleaser", "LayerMetadata", "StoredLayer"),
+    "layers": ("content_beside",),
+    "lease": ("Lease",),
+    "leases": ("HeldLease",),
     "reference": ("Reference",),
     "sql.engine": ("configure",),
     "sql.references": ("Association",),

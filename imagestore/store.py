@@ -76,6 +76,8 @@ class Store(Bound):
         self._layers = None if layer_stores is None else HeldLayers(layer_stores)
         self._bind = bind_to(bind, schema=schema)
         self._content = None if content is None else open_content(self._bind, content)
+        if content is not None and layer_stores is not None:
+            raise InvalidError("layers are either in content= or in layer_stores=: name one of them")
         if isinstance(bind, Connection):
             self._require_no_layer_stores()
 
@@ -178,6 +180,11 @@ class Store(Bound):
     def references(self) -> References:
         """The names of images."""
         return References(self._bind)
+
+    @property
+    def content(self) -> Content | None:
+        """The place that keeps the bytes of layers; None where the store was given none."""
+        return self._content
 
     @property
     def leases(self) -> Leases:

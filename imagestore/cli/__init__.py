@@ -10,6 +10,7 @@
     inspecting  inspect, history
     changing    create, tag, rmi
     docker      import-docker, export-docker
+    garbage     gc
     database    verify, db
 
 Results go to standard output, all else to standard error. Nothing here is imported by the rest of the package.

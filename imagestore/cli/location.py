@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from sqlalchemy import URL, Connection
 
+    from imagestore.content.place import Content
     from imagestore.store import Store
 
 
@@ -21,20 +22,25 @@ class Location:
     Args:
         url: of its database; None for the SQLite file in the user's data folder, which is made when it is first used.
         schema: the PostgreSQL schema that has the tables.
+        content: the folder that keeps the bytes of layers; None for the one beside an SQLite file.
     """
 
     url: str | None
     schema: str | None
+    content: str | None = None
 
-    def open(self, *, create: bool = False) -> Store:
+    def open(self, *, create: bool = False, with_content: bool = False) -> Store:
         """Open the store; the caller closes it.
 
         Args:
             create: make the tables in a database without. Commands that only read do not: a typing error is no new store.
+            with_content: for commands that look at the bytes of layers, or remove them. Without a folder that is named, and without one
+                that is there beside the database, the store knows of none.
         """
         from imagestore.store import Store
 
-        return Store.open(self._url(), schema=self.schema, create_schema=create or self.url is None)
+        content = self._content() if with_content else None
+        return Store.open(self._url(), schema=self.schema, create_schema=create or self.url is None, content=content)
 
     @contextmanager
     def connect(self) -> Iterator[Connection]:
@@ -53,6 +59,18 @@ class Location:
         from imagestore.sql.engine import is_missing_file, parse_url
 
         return is_missing_file(parse_url(self._url()))
+
+    def _content(self) -> Content | str | None:
+        if self.content is not None:
+            return self.content
+        from imagestore.errors import UnusableContentError
+        from imagestore.layers import content_beside
+
+        try:
+            beside = content_beside(self._url())
+        except UnusableContentError:  # a database that is no file has none beside it
+            return None
+        return None if beside.identity is None else beside
 
     def _url(self) -> str | URL:
         from sqlalchemy import URL

@@ -22,6 +22,7 @@ _COMMANDS: Final = {
     "import-docker": "docker",
     "export-docker": "docker",
     "verify": "database",
+    "gc": "garbage",
     "db": "database",
 }
 """Each command and its module, in which it is a function of the same name, with "_" for "-"."""
@@ -54,9 +55,16 @@ _NAMES: Final = [click.Command(name) for name in _COMMANDS]  # what click compar
     "Default: a SQLite file in your data folder.",
 )
 @click.option("--schema", metavar="NAME", help="The PostgreSQL schema that has the tables.")
+@click.option(
+    "--content",
+    metavar="DIR",
+    envvar="IMAGESTORE_CONTENT",
+    show_envvar=True,
+    help="The folder that keeps the bytes of layers. Default: FILE-content beside an SQLite FILE.",
+)
 @click.version_option(package_name="imagestore", message="%(prog)s %(version)s")
 @click.pass_context
-def program(context: click.Context, store: str | None, schema: str | None) -> None:
+def program(context: click.Context, store: str | None, schema: str | None, content: str | None) -> None:
     """Docker's image store in a SQL database.
 
     An IMAGE is a name, app:1, or an ID, with or without "sha256:", or as many of its first digits as no other image has.
@@ -80,7 +88,7 @@ def program(context: click.Context, store: str | None, schema: str | None) -> No
       imagestore images -a
       IMAGESTORE_URL=postgresql+psycopg://user@host/images imagestore heads
     """
-    context.obj = Location(store, schema)
+    context.obj = Location(store, schema, content)
 
 
 class AnyPath(click.Path):
