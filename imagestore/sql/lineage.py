@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import CTE, Connection, bindparam, literal_column, select
+from sqlalchemy import CTE, ColumnElement, Connection, bindparam, literal_column, select
 
 from imagestore.digest import ImageID
 from imagestore.errors import ImageNotFoundError
@@ -25,7 +25,8 @@ def _walk(upwards: bool) -> CTE:
     )
     step = images.alias("step")
     joined = step.c.id == walk.c.parent if upwards else step.c.parent == walk.c.id
-    further = (walk.c.depth < literal_column(str(_DEEPEST))) & (step.c.id != start)
+    # Nothing is said of ``step`` but how it is found: else SQLite, after ANALYZE, reads all images into a filter first.
+    further = (walk.c.depth < literal_column(str(_DEEPEST))) & _is_new(walk)
     return walk.union_all(
         select(step.c.id, step.c.parent, walk.c.depth + literal_column("1"))
         .select_from(walk)
@@ -34,8 +35,12 @@ def _walk(upwards: bool) -> CTE:
     )
 
 
+def _is_new(walk: CTE) -> ColumnElement[bool]:
+    return (walk.c.depth == literal_column("0")) | (walk.c.id != bindparam("image_id", type_=ImageIDType))
+
+
 def _ordered(walk: CTE) -> Read:
-    return Read(select(walk.c.id).order_by(walk.c.depth, walk.c.id))
+    return Read(select(walk.c.id).where(_is_new(walk)).order_by(walk.c.depth, walk.c.id))
 
 
 ANCESTORS: Final = _ordered(_walk(upwards=True))
