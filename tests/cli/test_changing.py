@@ -65,7 +65,7 @@ def test_an_image_with_children_stays_and_they_are_named(cli, store, family):
     code, out, err = cli("rmi", family[0])
     assert (code, out) == (1, "")
     assert "image has dependent child images" in err
-    assert all(child in err for child in family[1:3])
+    assert all(child[7:19] in err for child in family[1:3])
     assert set(store.children(family[0])) == set(family[1:3])
 
 
@@ -73,18 +73,52 @@ def test_each_is_removed_that_can_be(cli, store, family):
     code, out, err = cli("rmi", family[0], "dead", family[1], "beef", family[3])
     assert (code, out) == (1, f"Deleted: {family[1]}\nDeleted: {family[3]}\n")
     assert [line.split(" (")[0] for line in err.splitlines()] == [
-        f"imagestore: conflict: unable to delete {family[0]}",
+        f"imagestore: conflict: unable to delete {family[0][7:19]}",
         "imagestore: No such image: dead",
         "imagestore: No such image: beef",
     ]
     assert set(store.map()) == {family[0], family[2]}
 
 
-def test_children_first_and_the_parent_then(cli, store, family):
-    assert cli("rmi", *family[1:3], family[0]).code == 0
+def test_the_last_child_takes_its_parent(cli, store, family):
+    assert cli("rmi", *family[1:3]).out == "".join(f"Deleted: {each}\n" for each in (family[1], family[2], family[0]))
     assert set(store.map()) == {family[3]}
 
 
-def test_parents_stay(cli, store, family):
-    cli("rmi", *family[1:3])
-    assert family[0] in store
+def test_parents_stay_if_that_is_asked_for(cli, store, family):
+    assert cli("rmi", "--no-prune", *family[1:3]).code == 0
+    assert set(store.map()) == {family[0], family[3]}
+
+
+def test_names_are_given_and_taken(cli, store, family):
+    assert cli("tag", family[3][7:19], "app:1") == (0, "", "")
+    assert cli("tag", "app:1", "registry.example.org/team/app") == (0, "", "")
+    assert store.get_last_updated(family[3]) is not None
+    assert cli("rmi", "app:1") == (0, "Untagged: app:1\n", "")
+    assert cli("rmi", "registry.example.org/team/app") == (
+        0,
+        f"Untagged: registry.example.org/team/app:latest\nDeleted: {family[3]}\n",
+        "",
+    )
+
+
+def test_several_names_go_if_that_is_forced(cli, store, family):
+    for name in ("app:1", "app:2"):
+        cli("tag", family[3], name)
+    code, out, err = cli("rmi", family[3])
+    assert (code, out) == (1, "")
+    assert "must be forced" in err
+    assert cli("rmi", "-f", family[3]).out == f"Untagged: app:1\nUntagged: app:2\nDeleted: {family[3]}\n"
+
+
+def test_what_is_missing_is_no_failure_if_forced(cli, store, family):
+    assert cli("rmi", "-f", "dead", family[3]) == (0, f"Deleted: {family[3]}\n", "imagestore: No such image: dead\n")
+    assert cli("rmi", "-f", "dead", family[0]).code == 1
+
+
+@pytest.mark.parametrize("target", ["App", "sha256", "app@sha256:" + "0" * 64, "a:b:c", ""])
+def test_what_is_no_tag_names_nothing(cli, store, family, target):
+    code, out, err = cli("tag", family[3], target)
+    assert (code, out) == (1, "")
+    assert err.startswith(f"imagestore: {target!r} is not a valid repository/tag: ")
+    assert store.references.page() == []

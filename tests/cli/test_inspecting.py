@@ -4,11 +4,14 @@ import json
 
 import pytest
 
+from imagestore.sql import sizes
 from imagestore.testing.makers import make_config, make_digest
 
-# moby's types.ImageInspect of 20.10, without what comes with tags and layers
+# moby's types.ImageInspect of 20.10, without its storage driver's
 KEYS = [
     "Id",
+    "RepoTags",
+    "RepoDigests",
     "Parent",
     "Comment",
     "Created",
@@ -19,6 +22,8 @@ KEYS = [
     "Config",
     "Architecture",
     "Os",
+    "Size",
+    "VirtualSize",
     "RootFS",
     "Metadata",
 ]
@@ -29,7 +34,7 @@ def test_the_keys_are_dockers_in_its_order(cli, store):
     (found,) = json.loads(cli("inspect", image_id).out)
     with_optional = KEYS.copy()
     with_optional.insert(with_optional.index("Os"), "Variant")
-    with_optional.insert(with_optional.index("RootFS"), "OsVersion")
+    with_optional.insert(with_optional.index("Size"), "OsVersion")
     assert list(found) == with_optional
     (plain,) = json.loads(cli("inspect", store.create(make_config())).out)
     assert list(plain) == KEYS
@@ -97,10 +102,10 @@ def test_a_history(cli, built):
     parent, child = built
     lines = cli("history", child[:12]).out.splitlines()
     assert [line.split("   ")[0].strip() for line in lines] == ["IMAGE", child[7:19], parent[7:19], "<missing>"]
-    assert lines[0].split() == ["IMAGE", "CREATED", "CREATED", "BY", "COMMENT"]
-    assert lines[1].split() == [child[7:19], "CMD"]
+    assert lines[0].split() == ["IMAGE", "CREATED", "CREATED", "BY", "SIZE", "COMMENT"]
+    assert lines[1].split() == [child[7:19], "CMD", "0B"]
     assert f"RUN {40 * 'x'}…" in lines[2]
-    assert lines[3].endswith("ADD file" + (45 - 8) * " " + "   import")
+    assert lines[3].endswith("ADD file" + (45 - 8) * " " + "   N/A       import")
 
 
 def test_a_history_in_full(cli, built):
@@ -111,7 +116,25 @@ def test_a_history_in_full(cli, built):
     assert [each["CreatedAt"][:10] for each in found] == ["0001-01-01", "2020-01-02", "2020-01-01"]
     assert found[0]["CreatedSince"] == ""
     assert found[1]["CreatedSince"].endswith(" years ago")
-    assert list(found[0]) == ["Comment", "CreatedAt", "CreatedBy", "CreatedSince", "ID"]
+    assert list(found[0]) == ["Comment", "CreatedAt", "CreatedBy", "CreatedSince", "ID", "Size", "Tags"]
+    assert [each["Size"] for each in found] == ["0B", "0B", "N/A"]
+
+
+def test_a_history_has_the_names_and_sizes_that_are_known(cli, store, built):
+    parent, child = built
+    store.references.add_tag("app:1", parent)
+    store.references.add_tag("app:2", parent)
+    store._bind.write(sizes.set_many, [(store.get(child).stack[0].chain_id, 1234567)])
+    found = [json.loads(line) for line in cli("history", "--format", "json", child).out.splitlines()]
+    assert [each["Size"] for each in found] == ["0B", "0B", "1.23MB"]
+    assert [each["Tags"] for each in found] == [[], ["app:1", "app:2"], []]
+    (shown,) = json.loads(cli("inspect", "app:1").out)
+    assert (shown["RepoTags"], shown["RepoDigests"], shown["Size"]) == (["app:1", "app:2"], [], 1234567)
+
+
+def test_a_size_that_is_not_known(cli, store, built):
+    assert json.loads(cli("inspect", built[0]).out)[0]["Size"] == -1
+    assert json.loads(cli("images", "-a", "--format", "json").out.splitlines()[0])["Size"] == "N/A"
 
 
 def test_the_ids_of_a_history(cli, built):
@@ -127,4 +150,6 @@ def test_more_ancestors_than_steps(cli, store, built):
 
 
 def test_an_image_without_a_history(cli, store):
-    assert cli("history", store.create(make_config())).out.splitlines() == ["IMAGE   CREATED   CREATED BY   COMMENT"]
+    assert cli("history", store.create(make_config())).out.splitlines() == [
+        "IMAGE     CREATED   CREATED BY   SIZE      COMMENT"
+    ]

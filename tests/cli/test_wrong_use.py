@@ -25,13 +25,14 @@ def assert_told(result, *parts):
     [
         (["imagse"], "No such command 'imagse'. Did you mean 'images'?"),
         (["images", "--al"], "No such option"),
-        (["images", "more"], "unexpected extra argument"),
+        (["images", "app", "more"], "unexpected extra argument"),
+        (["tag", "app"], "Missing argument 'NAME[:TAG]'"),
         (["images", "--format", "yaml"], "'yaml' is not one of 'table', 'json'"),
         (["--store"], "requires an argument"),
         (["inspect"], "Missing argument 'IMAGE...'"),
-        (["inspect", ""], "at least one digit"),
-        (["rmi", ""], "at least one digit"),
-        (["children", ""], "at least one digit"),
+        (["inspect", ""], "at least one character"),
+        (["rmi", ""], "at least one character"),
+        (["children", ""], "at least one character"),
         (["create"], "Missing argument 'FILE...'"),
         (["import-docker"], "Missing argument"),
         (["import-docker", ""], "a path has at least one character"),
@@ -149,12 +150,26 @@ LOOKING = [["inspect"], ["history"], ["children"], ["ancestors"], ["rmi"]]
 
 
 @pytest.mark.parametrize("command", LOOKING)
-@pytest.mark.parametrize("term", ["dead", "sha256:dead", "sha512:dead", "DEAD", "x", "sha256:", make_digest()])
+@pytest.mark.parametrize(
+    "term", ["dead", "sha256:dead", "sha512:dead", "x", "app:1", make_digest(), "sha512:" + "0" * 128]
+)
 def test_an_image_that_is_not_there(cli, store, command, term):
+    """It is told as docker's commands do: with the tag that was looked for, but by inspect and rmi."""
     store.create(make_config())
     code, out, err = cli(*command, term)
     assert (code, out.strip()) == (1, "[]" if command == ["inspect"] else "")
-    assert err == f"imagestore: No such image: {term}\n"
+    tag = "" if ":" in term or command in (["inspect"], ["rmi"]) else ":latest"
+    assert err == f"imagestore: No such image: {term}{tag}\n"
+    assert len(store) == 1
+
+
+@pytest.mark.parametrize("command", LOOKING)
+@pytest.mark.parametrize("term", ["DEAD", "sha256:", "a b", "app:", ":1", "\x1b[31mred"])
+def test_what_is_no_name_and_no_id(cli, store, command, term):
+    store.create(make_config())
+    code, out, err = cli(*command, term)
+    assert (code, out.strip()) == (1, "[]" if command == ["inspect"] else "")
+    assert err.startswith(f"imagestore: {term!r} is not a valid repository/tag: invalid reference format")
     assert len(store) == 1
 
 
@@ -169,10 +184,6 @@ def test_a_short_id_of_several(cli, store, command):
     assert "give more digits" in err
     assert all(image_id in err for image_id in made if image_id[7] == ambiguous)
     assert len(store) == 17
-
-
-def test_an_id_that_speaks_to_the_terminal(cli):
-    assert cli("children", "\x1b[31mred").err == "imagestore: No such image: \\x1b[31mred\n"
 
 
 def test_a_folder_in_place_of_a_file(cli, store, tmp_path):
