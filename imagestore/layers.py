@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
 _PAGE: Final = 1000
 _NO_CONTENT: Final = (
-    "this store has no place for content: give it one, as Store.open(url, content=LocalContent(folder)) or, beside an SQLite "
-    "file, LocalContent.beside(url)"
+    "this store has no place for content: open it with content=, which may be a folder's path, or content_beside(url) for the folder "
+    "beside an SQLite file"
 )
 
 
