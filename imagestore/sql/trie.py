@@ -230,14 +230,16 @@ def _start_after() -> Select[Any]:
         select(following, is_there(given(following))).where(gone.c.there.is_(None), following < count)
     )
     chain = given(gone.c.number)
-    return select(
+    start = and_(images.c.id == _image_id, images.c.top == given(count - _one))
+    rows = select(
         _one.label("step"),
         chain.label("chain"),
         case((chain != images.c.top, parent_of(chain))).label("parent"),
         _false.label("up"),
         case((gone.c.number == _zero, next_image(chain, _after_id))).label("image"),
         next_layer(chain, case((gone.c.number == _zero, FIRST), else_=given(gone.c.number - _one))).label("found"),
-    ).where(gone.c.there.is_not(None), images.c.id == _image_id, images.c.top == given(count - _one))
+    )
+    return rows.join_from(gone, images, start).where(gone.c.there.is_not(None))
 
 
 def _shared() -> Select[Any]:

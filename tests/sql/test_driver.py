@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy.exc import DBAPIError, InvalidRequestError
 
 from imagestore.digest import Digest
-from imagestore.sql import blobs, images, lineage, metadata
+from imagestore.sql import blobs, images, lineage, metadata, sharing, trie, uses
 from imagestore.sql.driver import Read
 from imagestore.sql.images import EXISTS
 from imagestore.store import Store
@@ -14,7 +14,7 @@ from imagestore.testing.makers import make_config, make_digest
 
 
 def reads():
-    for module in (blobs, images, lineage, metadata):
+    for module in (blobs, images, lineage, metadata, sharing, trie, uses):
         for name, value in vars(module).items():
             named = value.items() if isinstance(value, dict) else [("", value)]
             yield from ((f"{module.__name__}.{name}{key}", read) for key, read in named if isinstance(read, Read))
@@ -24,23 +24,29 @@ READS = dict(reads())
 
 
 def test_the_hot_reads_are_among_them():
-    hot = {"images.SELECT", "images.EXISTS", "images.SEARCH", "images.PARENT", "images.PAGESTrue", "lineage.ANCESTORS"}
+    hot = {"images.SELECT", "images.EXISTS", "images.SEARCH", "images.PARENT", "images.PAGESTrue"}
+    hot |= {"lineage.ANCESTORS", "trie.BASES", "trie.DERIVED"}
     assert {f"imagestore.sql.{name}" for name in hot} < set(READS)
 
 
 def in_raw_bytes(value):
-    return value.raw if isinstance(value, Digest) else value
+    is_digest = isinstance(value, str) and value.startswith("sha256:")
+    return Digest(value).raw if is_digest else value
 
 
 def finding_something(store, read):
     """A value for each parameter of a statement, in a store where it has rows to find."""
-    root, child, grandchild = store.create_many([make_config(name) for name in ("root", "child", "grandchild")])
+    configs = [make_config(name, layers=number) for number, name in enumerate(("root", "child", "grandchild"))]
+    root, child, grandchild = store.create_many([*configs, make_config("twin", layers=1)])[:3]
     store.set_parent(child, root)
     store.set_parent(grandchild, child)
     store.touch(child)
     values = dict.fromkeys(("image_id", "blob"), child)
     values |= {"low": bytes(32), "high": b"\xff" * 32, "after": b"", "limit": 10}
     values |= dict.fromkeys(("key", "metadata_key"), metadata.LAST_USED)
+    values |= dict.fromkeys(("after_chain", "after_id", "after_never"), b"")
+    values |= {"other_id": child, "places": Digest(store.get(child).stack[-1].chain_id).raw, "count": 1}
+    values |= {"time": "9", "after_time": ""}
     return {name: values[name] for name, bind in read.statement.compile().binds.items() if bind.required}
 
 
@@ -95,7 +101,7 @@ def assert_same_errors(engine, prepare):
 
 def test_a_missing_table(database_url):
     with Store.open(database_url) as store:
-        for table in ("metadata", "images", "blobs"):
+        for table in ("metadata", "references", "images", "blobs"):
             store._bind.write(
                 lambda connection, table: connection.exec_driver_sql(f"DROP TABLE imagestore_{table}"), table
             )
