@@ -15,9 +15,9 @@ from imagestore.cli.sizes import human_size
 @format_option
 @click.pass_obj
 def gc(location: Location, dry_run: bool, format_: str) -> None:
-    """Remove the layers that no image and no lease reaches, and their bytes.
+    """Remove layers that nothing holds any more, and their bytes.
 
-    Images are never removed. Others may use the store meanwhile: what they are writing is held by their leases.
+    Images hold their layers, and leases what is being written; images are never removed. Others may use the store meanwhile.
 
     \b
     Examples:

@@ -7,17 +7,26 @@ from pathlib import Path
 
 import pytest
 
+from imagestore.testing.makers import make_layer
+
 DOCS = Path(__file__).parents[2] / "docs"
 
 
-@pytest.mark.parametrize("page", ["embedding.md"])
-def test_the_blocks_of_a_page_run_in_order(page, database_url):
+@pytest.mark.parametrize("page", ["embedding.md", "layers.md"])
+def test_the_blocks_of_a_page_run_in_order(page, database_url, tmp_path):
     blocks = re.findall(r"^```python\n(.*?)^```", (DOCS / page).read_text(), re.DOTALL | re.MULTILINE)
     assert blocks
-    session = {"DATABASE_URL": database_url}
+    session = {
+        "DATABASE_URL": database_url,
+        "FOLDER": tmp_path / "content",
+        "LOWER": make_layer("lower"),
+        "UPPER": make_layer("upper"),
+    }
     for block in blocks:
         exec(compile(block, page, "exec"), session)
-    session["engine"].dispose()
+    session["store"].close()
+    if "engine" in session:
+        session["engine"].dispose()
 
 
 @pytest.mark.parametrize("page", sorted(path.name for path in DOCS.glob("*.md")))
