@@ -82,7 +82,7 @@ def rmi(location: Location, images: tuple[str, ...], force: bool, no_prune: bool
 
     failures = []
     code = None
-    with location.open() as store:
+    with location.open(with_content=True) as store:
         for term in images:
             try:
                 write_lines(map(str, remove_image(store, term, force=force, prune=not no_prune)))

@@ -59,3 +59,13 @@ def test_a_folder_of_another_store_is_refused(run_cli, sqlite_url, tmp_path):
     done = run_cli("--store", sqlite_url, "--content", str(tmp_path / "anothers"), "gc")
     assert done.code == 1
     assert "name that one" in done.err
+
+
+def test_rmi_takes_the_bytes_along(run_cli, url, content):
+    folder, options = content
+    run_cli("--store", url, *options, "gc")
+    (image_id,) = run_cli("--store", url, "images", "-q", "--no-trunc").out.split()
+    deleted = run_cli("--store", url, *options, "rmi", image_id).out.splitlines()
+    assert deleted[0] == f"Deleted: {image_id}"
+    assert len(deleted) == 2
+    assert list((folder / "data").iterdir()) == []
