@@ -18,6 +18,7 @@ from sqlalchemy import Connection
 
 from imagestore.backend import StoreBackend
 from imagestore.bind import Bind, EngineBind
+from imagestore.collect import BATCH
 from imagestore.digest import ImageID
 from imagestore.errors import (
     BlobNotFoundError,
@@ -34,6 +35,7 @@ from imagestore.errors import (
 from imagestore.gojson import GoTime
 from imagestore.image import Image
 from imagestore.layer import LayerGetReleaser, LayerMetadata
+from imagestore.leases import TTL
 from imagestore.lineage import Lineage
 from imagestore.sql import edges, images, metadata
 from imagestore.sql.layers import NOTHING, Freed
@@ -78,33 +80,43 @@ class RestoredStore(Store):
         Raises:
             UnusableBindError: always.
         """
-        raise UnusableBindError(
-            "a restored store has no database to share: copy its backend to one and open a Store there"
-        )
+        raise _has_no("database to share")
 
     def begin(self) -> NoReturn:
         """Refuse, as `joined` does."""
-        raise UnusableBindError(
-            "a restored store has no transactions: copy its backend to a database and open a Store there"
-        )
+        raise _has_no("transactions")
 
     @property
     def references(self) -> NoReturn:
         """Refuse, as `joined` does."""
-        raise UnusableBindError(
-            "a restored store has no references: copy its backend to a database and open a Store there"
-        )
+        raise _has_no("references")
+
+    @property
+    def layers(self) -> NoReturn:
+        """Refuse, as `joined` does."""
+        raise _has_no("layers of its own")
+
+    @property
+    def leases(self) -> NoReturn:
+        """Refuse, as `joined` does."""
+        raise _has_no("leases")
+
+    def lease(self, ttl: float = TTL, labels: Mapping[str, str] | None = None) -> NoReturn:
+        """Refuse, as `joined` does."""
+        raise _has_no("leases")
+
+    def collect(self, *, dry_run: bool = False, batch: int = BATCH) -> NoReturn:
+        """Refuse, as `joined` does."""
+        raise _has_no("garbage")
+
+    def unused_since(self, time: GoTime | datetime, after: Use | None = None, limit: int = 100) -> NoReturn:
+        """Refuse, as `joined` does."""
+        raise _has_no("order of last use")
 
     @property
     def lineage(self) -> Lineage:
         """As `Store.lineage`, by recorded parents alone: what asks for layers is refused."""
         return Lineage(self._bind, has_layers=False)
-
-    def unused_since(self, time: GoTime | datetime, after: Use | None = None, limit: int = 100) -> NoReturn:
-        """Refuse, as `joined` does."""
-        raise UnusableBindError(
-            "a restored store has no order of last use: copy its backend to a database and open a Store there"
-        )
 
     def create(self, config: bytes) -> ImageID:
         """As `Store.create`; durable as the backend is."""
@@ -262,6 +274,10 @@ class RestoredStore(Store):
         except (LayerNotFoundError, UnsupportedPlatformError) as error:
             _log.error("not restoring image %s: %s", image_id, error)
             return None
+
+
+def _has_no(what: str) -> UnusableBindError:
+    return UnusableBindError(f"a restored store has no {what}: copy its backend to a database and open a Store there")
 
 
 def _text(key: bytes) -> str:
