@@ -21,6 +21,7 @@ import pytest
 from imagestore.backends.filesystem import FSBackend
 from imagestore.docker.data_root import export_data_root, import_data_root
 from imagestore.gojson import GoTime
+from imagestore.store import Store
 from tests.backends.state import contents_of, tree
 from tests.docker.tars import DOCKER_ROOT, REPOSITORY, extract
 
@@ -115,7 +116,6 @@ def test_a_daemon_goes_on_with_what_was_exported(sqlite_store, folder, tmp_path)
     driver = folder / "data" / "image" / "vfs"
     export_data_root(sqlite_store, driver)
     shutil.copytree(example / "image" / "vfs" / "layerdb", driver / "layerdb")
-    shutil.copy(example / "image" / "vfs" / "repositories.json", driver)
     exported = tree(driver / "imagedb")
     with daemon(folder) as docker:
         listed = {image["Id"]: image for image in docker.call("GET", "/images/json?all=1")}
@@ -131,5 +131,9 @@ def test_a_daemon_goes_on_with_what_was_exported(sqlite_store, folder, tmp_path)
     left = FSBackend(driver / "imagedb", create=False)
     assert set(left.walk()) == set(sqlite_store.map()) - {removed}
     assert GoTime.parse("2020-10-01T00:00:00Z") < GoTime.parse(left.get_metadata(tagged, "lastUpdated").decode())
+    with Store.open("sqlite://") as store:
+        assert import_data_root(folder / "data", store).left_out == ()
+        named = {each.reference.familiar: each.image_id for each in store.references.stream()}
+    assert named == {tag: image_id for tag, image_id in {**by_tag, "new:1": tagged}.items() if image_id != removed}
     import_data_root(folder / "data", FSBackend(tmp_path / "target"))
     assert contents_of(tmp_path / "target") == contents_of(driver / "imagedb")
