@@ -9,7 +9,11 @@ from pathlib import Path
 import pytest
 
 import imagestore
+import imagestore.docker.repositories
+import imagestore.docker.rules
+import imagestore.docker.summaries
 import imagestore.reference
+import imagestore.references
 import imagestore.v1
 from imagestore import FSBackend, History, Image, ImageID, LayerGetReleaser, RootFS, Store, StoreBackend
 
@@ -42,6 +46,10 @@ OWNERS = {
     "Map": Store,
     "SetBuiltLocally": Store,
     "reference.ParseNormalizedNamed(s)": imagestore.reference,
+    "reference.Store": imagestore.references.References,
+    "reference.NewReferenceStore(jsonPath)": imagestore.docker.repositories,
+    "ImageService.GetImage": imagestore.docker.rules,
+    "ImageService.Images": imagestore.docker.summaries,
 }
 """Whose the names of a row are, by the first Go name in it."""
 
