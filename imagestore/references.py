@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from operator import index
 from typing import Final
 
@@ -11,7 +11,7 @@ from imagestore.digest import ImageID
 from imagestore.errors import InvalidError, InvalidReferenceError
 from imagestore.reference import Reference
 from imagestore.sql import references
-from imagestore.sql.references import Association, stored
+from imagestore.sql.references import Association, stored, stored_name
 
 __all__ = ["Association", "References"]
 
@@ -80,7 +80,8 @@ class References:
 
         Source: moby's ``Store.Get``.
         """
-        return self._bind.read(references.get, _named(reference))
+        name = stored_name(reference) if isinstance(reference, str) else str(_named(reference))
+        return self._bind.read(references.get, name)
 
     def references(self, image_id: str) -> list[Reference]:
         """The names of an image, in the order of their bytes, in full; none for an image that is not there. Costs what it returns.
@@ -89,7 +90,7 @@ class References:
         """
         return self._bind.read(references.of_image, ImageID(image_id))
 
-    def of_images(self, image_ids: list[ImageID]) -> dict[ImageID, list[Reference]]:
+    def of_images(self, image_ids: Sequence[ImageID]) -> dict[ImageID, list[Reference]]:
         """`references` of many at once: of those that have any. One query for every ten thousand."""
         return self._bind.read(references.of_images, image_ids)
 

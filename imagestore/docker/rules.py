@@ -195,7 +195,7 @@ def _resolve(connection: Connection, term: str) -> ImageID:
         raise ImageNotFoundError(image_id)
     reference = Reference.parse(term)
     try:
-        return references.get(connection, stored(reference))
+        return references.get(connection, str(stored(reference)))
     except ReferenceNotFoundError:
         pass
     try:

@@ -7,6 +7,7 @@ delete takes first (`imagestore.sql.edges.hold`): who tags an image that is abou
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from sqlalchemy import Connection, bindparam, delete, select
@@ -85,9 +86,9 @@ def add(connection: Connection, reference: Reference, image_id: ImageID, *, forc
             connection.execute(_UPSERT, row)
             return
         while connection.execute(_INSERT, row).first() is None:
-            holder = _find(connection, reference)
+            holder = GET.first(connection, name=row["name"])
             if holder is not None:
-                raise ReferenceConflictError(reference.familiar, holder, reference.digest)
+                raise ReferenceConflictError(reference.familiar, ImageID.from_raw(holder[0]), reference.digest)
     except IntegrityError as error:
         if is_foreign_key_violation(error):
             raise ImageNotFoundError(image_id) from error
@@ -115,16 +116,16 @@ def set_many(connection: Connection, associations: Sequence[Association]) -> tup
     return len(changed), missing
 
 
-def get(connection: Connection, reference: Reference) -> ImageID:
-    """The image that a name stands for. One read by key.
+def get(connection: Connection, name: str) -> ImageID:
+    """The image that a name stands for, which is given in full, as `stored_name` makes it. One read by key.
 
     Raises:
         ReferenceNotFoundError: it stands for none.
     """
-    found = _find(connection, reference)
-    if found is None:
-        raise ReferenceNotFoundError(reference.familiar)
-    return found
+    row = GET.first(connection, name=name)
+    if row is None:
+        raise ReferenceNotFoundError(Reference.parse(name).familiar)
+    return ImageID.from_raw(row[0])
 
 
 def remove(connection: Connection, reference: Reference) -> bool:
@@ -177,9 +178,14 @@ def stored(reference: Reference) -> Reference:
     return reference if reference.tag is None else Reference(reference.domain, reference.path, None, reference.digest)
 
 
-def _find(connection: Connection, reference: Reference) -> ImageID | None:
-    row = GET.first(connection, name=str(reference))
-    return None if row is None else ImageID.from_raw(row[0])
+@lru_cache(maxsize=4096)
+def stored_name(text: str) -> str:
+    """The name under which a row has what a text stands for. Pure, and remembered: the same names are asked for again and again.
+
+    Raises:
+        InvalidReferenceError: the text is no reference.
+    """
+    return str(stored(Reference.parse(text)))
 
 
 def _association(name: str, image_id: bytes) -> Association:
