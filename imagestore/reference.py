@@ -51,6 +51,8 @@ _REFERENCE: Final = re.compile(
 _ANCHORED_TAG: Final = re.compile(_TAG, re.ASCII)
 _IDENTIFIER: Final = re.compile("[0-9a-f]{64}")
 
+_LONGEST_PATTERN: Final = 4096  # a name has some 500
+
 # What a pattern of Go's path.Match consists of.
 _CHARACTER: Final = r"(?:\\.|[^\\\]-])"
 _RANGE: Final = re.compile(rf"({_CHARACTER})(?:-({_CHARACTER}))?", re.DOTALL)
@@ -231,6 +233,8 @@ def _compile(pattern: str) -> re.Pattern[str]:
 
     As in Go, what stands between two "*" matches at the first place where it can, and is not tried again further on.
     """
+    if len(pattern) > _LONGEST_PATTERN:
+        raise InvalidReferenceError(pattern, f"a pattern has at most {_LONGEST_PATTERN} characters")
     chunks = [""]
     at = 0
     while at < len(pattern):

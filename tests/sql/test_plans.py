@@ -9,12 +9,13 @@ import pytest
 from sqlalchemy import insert
 
 from imagestore.digest import ImageID
-from imagestore.sql import blobs, images, lineage, schema
+from imagestore.sql import blobs, images, lineage, references, schema
 from imagestore.sql.edges import KEY
 
 COUNT = 8000
 IDS = sorted(ImageID.from_bytes(str(number).encode()) for number in range(COUNT))
 PARENTS = [None if number % 3 == 0 else IDS[number - number % 3] for number in range(COUNT)]
+NAMES = sorted(f"docker.io/team/app{number % 200}:{number}" for number in range(COUNT))
 FIRST, MIDDLE, LAST = b"", IDS[COUNT // 2].raw, IDS[-200].raw
 
 READS = {
@@ -28,12 +29,17 @@ READS = {
     "parent": (images.PARENT, {"image_id": MIDDLE}),
     "children": (images.CHILDREN, {"image_id": MIDDLE}),
     "short ID": (images.SEARCH, {"low": MIDDLE[:6].ljust(32, b"\0"), "high": MIDDLE[:6].ljust(32, b"\xff")}),
+    "name": (references.GET, {"name": NAMES[COUNT // 2]}),
+    "names of an image": (references.OF_IMAGE, {"image_id": MIDDLE}),
+    "names of a repository": (references.OF_REPOSITORY, {"repository": "docker.io/team/app7"}),
+    "first page of names": (references.PAGE, {"after": "", "limit": 100}),
+    "last page of names": (references.PAGE, {"after": NAMES[-200], "limit": 100}),
     "ancestors": (lineage.ANCESTORS, {"image_id": MIDDLE}),
     "descendants": (lineage.DESCENDANTS, {"image_id": MIDDLE}),
 }
 # A short table of metadata may well be read at once.
-GROWS = re.compile(r"^SCAN (?!walk|page)|Seq Scan on imagestore_(?:images|blobs)|Merge", re.MULTILINE)
-SORTS_ALL = re.compile(r"Bitmap Index Scan on imagestore_images_pk")
+GROWS = re.compile(r"^SCAN (?!walk|page)|Seq Scan on imagestore_(?:images|blobs|references)|Merge", re.MULTILINE)
+SORTS_ALL = re.compile(r"Bitmap Index Scan on imagestore_(?:images|references)_pk")
 
 
 @pytest.fixture
@@ -43,10 +49,15 @@ def full(store):
     data = [{"digest": image_id, "data": draw.randbytes(1500)} for image_id in IDS]
     rows = [{"id": image_id, "parent": parent} for image_id, parent in zip(IDS, PARENTS, strict=True)]
     named = [{"digest": row["id"], "key": KEY, "value": row["parent"].encode()} for row in rows if row["parent"]]
+    names = [
+        {"name": name, "repository": name.partition(":")[0], "image": image_id}
+        for name, image_id in zip(NAMES, IDS, strict=True)
+    ]
     with store.engine.begin() as connection:
         connection.execute(insert(schema.blobs), data)
         connection.execute(insert(schema.images), sorted(rows, key=lambda row: row["parent"] is not None))
         connection.execute(insert(schema.metadata_keys), named)
+        connection.execute(insert(schema.references), names)
     return store
 
 

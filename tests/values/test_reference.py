@@ -470,3 +470,68 @@ def test_long_and_hostile(text):
     with pytest.raises(InvalidReferenceError) as caught:
         Reference.parse(text)
     assert len(str(caught.value)) < 300
+
+
+# Patterns: what docker's `images NAME` matches (distribution's FamiliarMatch, Go's path.Match)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "matched", "unmatched"),
+    [
+        ("app", ["app", "app:1", f"app@sha256:{HEX}"], ["apps", "team/app", "host.test/app"]),
+        ("app:1", ["app:1"], ["app", "app:12"]),
+        ("team/app:1", ["team/app:1"], ["app:1"]),
+        ("host.test:5000/a/b", ["host.test:5000/a/b:1"], ["a/b:1"]),
+        ("docker.io/library/app", [], ["app:1"]),
+        ("*", ["app", "app:1"], ["team/app"]),
+        ("*/*", ["team/app:1"], ["app", "a/b/c"]),
+        ("app*", ["app", "apps:2"], ["app/x"]),
+        ("**app", ["app"], ["b/app"]),
+        ("*a*b", ["abab", "xaxb"], ["aba"]),
+        ("a*:*", ["app:1"], ["team/app:1", "b:1"]),
+        ("a?p", ["app"], ["ap", "appp"]),
+        ("?:1", ["a:1"], ["ab:1"]),
+        ("a/?/c", ["a/b/c"], ["a/bb/c"]),
+        ("a[b-d]e", ["ace"], ["aae", "abce"]),
+        ("a[b-dx]e", ["axe"], ["aye"]),
+        ("a[^b-d]e", ["axe"], ["ace"]),
+        ("a[^b]c", ["a/c"], ["abc"]),
+        ("a[d-b]e", [], ["ace"]),
+        ("a[^d-b]e", ["ace"], ["ae"]),
+        ("a[\\b\\-]c", ["abc", "a-c"], ["adc"]),
+        ("a[b^]c", ["abc"], ["adc"]),
+        ("\\a\\p\\p", ["app"], ["apq"]),
+        ("app[:]1", ["app:1"], ["app"]),
+        ("a.b", ["a.b"], ["axb"]),
+        ("a+", [], ["a", "aa"]),
+        ("", [], ["app"]),
+    ],
+)
+def test_a_pattern(pattern, matched, unmatched):
+    assert [text for text in matched if not Reference.parse(text).familiar_match(pattern)] == []
+    assert [text for text in unmatched if Reference.parse(text).familiar_match(pattern)] == []
+
+
+@pytest.mark.parametrize(
+    "pattern", ["[", "a[", "[]", "[]a]", "[^]", "[a", "[a-", "[a-]", "[-a]", "[a-b-c]", "\\", "a\\", "[\\"]
+)
+def test_a_malformed_pattern(pattern):
+    with pytest.raises(InvalidReferenceError) as caught:
+        Reference.parse("app").familiar_match(pattern)
+    assert caught.value.reason == "syntax error in pattern"
+
+
+@pytest.mark.parametrize(
+    "pattern", ["*a" * 2000 + "b", "*" * 4000, "[" * 4000, "[a" * 2000, "?" * 4000, "*[^/]" * 800, "a*" * 2000 + "/"]
+)
+def test_a_hostile_pattern(pattern):
+    name = Reference.parse("a" * 200)
+    try:
+        assert name.familiar_match(pattern) == (set(pattern) == {"*"})
+    except InvalidReferenceError:
+        assert pattern.startswith("[")
+
+
+def test_a_pattern_without_measure():
+    with pytest.raises(InvalidReferenceError, match="at most 4096 characters"):
+        Reference.parse("app").familiar_match("a" * 5000)
