@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Connection, LargeBinary, Select, Text, bindparam, literal_column, select, tuple_, union_all
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    LargeBinary,
+    Select,
+    Text,
+    bindparam,
+    cast,
+    literal_column,
+    null,
+    select,
+    tuple_,
+    union_all,
+)
 
 from imagestore.digest import ImageID
 from imagestore.gojson import GoTime
@@ -12,6 +25,8 @@ from imagestore.sql.driver import Read
 from imagestore.sql.schema import images
 
 _LAST_ID: Final = b"\xff" * 33  # above every ID
+
+_limit: Final = bindparam("limit", type_=BigInteger)
 
 
 class Use(NamedTuple):
@@ -22,25 +37,31 @@ class Use(NamedTuple):
 
 
 def _unused() -> Select[Any]:
-    """Two ranges of one index. Both say its order: PostgreSQL does not take "IS NULL" for a reason to read it in the order of IDs."""
-    never = images.c.last_used.is_(None)
-    after_id, after_time = bindparam("after_id", type_=LargeBinary), bindparam("after_time", type_=Text)
-    place = tuple_(images.c.last_used, images.c.id)
-    ranges = (
-        (never, images.c.id > bindparam("after_never", type_=LargeBinary)),
-        (images.c.last_used < bindparam("time", type_=Text), place > tuple_(after_time, after_id)),
+    """Two ranges of one index: what was never used, and what was used before ``:time``."""
+    never = select(_next_never_used(bindparam("after_never", type_=LargeBinary)).label("id")).cte(
+        "never", recursive=True
     )
-    parts = [
-        select(literal_column(str(number)).label("part"), images.c.id, images.c.last_used)
-        .where(*conditions)
+    never = never.union_all(select(_next_never_used(never.c.id)).where(never.c.id.is_not(None)))
+    place = tuple_(bindparam("after_time", type_=Text), bindparam("after_id", type_=LargeBinary))
+    long_ago = (
+        select(images.c.id, images.c.last_used)
+        .where(images.c.last_used < bindparam("time", type_=Text), tuple_(images.c.last_used, images.c.id) > place)
         .order_by(images.c.last_used, images.c.id)
-        .limit(bindparam("limit"))
-        .subquery(f"part_{number}")
-        for number, conditions in enumerate(ranges)
-    ]
-    found = union_all(*map(select, parts)).subquery("found")
-    ordered = select(found.c.id, found.c.last_used).order_by(found.c.part, found.c.last_used, found.c.id)
-    return ordered.limit(bindparam("limit"))
+        .limit(_limit)
+        .subquery("long_ago")
+    )
+    unused = select(never.c.id, cast(null(), Text).label("last_used")).where(never.c.id.is_not(None)).limit(_limit)
+    found = union_all(select(unused.subquery("unused")), select(long_ago)).subquery("found")
+    was_used = found.c.last_used.is_not(None)
+    return select(found.c.id, found.c.last_used).order_by(was_used, found.c.last_used, found.c.id).limit(_limit)
+
+
+def _next_never_used(after: Any) -> Any:
+    """One probe of the index, at each step: for many rows at once, PostgreSQL without statistics reads all there are, and sorts them."""
+    found = images.alias("found")
+    chosen = select(found.c.id).where(found.c.last_used.is_(None), found.c.id > after)
+    first = chosen.order_by(found.c.last_used, found.c.id).limit(literal_column("1"))
+    return first.correlate_except(found).scalar_subquery()
 
 
 UNUSED: Final = Read(_unused())

@@ -11,6 +11,7 @@ from imagestore.sql.engine import configure
 from imagestore.store import Store
 from imagestore.testing.layer_store import LayerStoreContract
 from imagestore.testing.layer_stores import LayerStoresContract
+from imagestore.testing.lineage import LineageContract
 from imagestore.testing.references import ReferencesContract
 from imagestore.testing.store import StoreContract
 from imagestore.testing.transactions import TransactionsContract
@@ -29,7 +30,9 @@ class OnDatabases:
             damage_row(connection, digest, data)
 
 
-class TestOpenedStore(OnDatabases, StoreContract, ReferencesContract, LayerStoresContract, TransactionsContract):
+class TestOpenedStore(
+    OnDatabases, StoreContract, LineageContract, ReferencesContract, LayerStoresContract, TransactionsContract
+):
     def make_store(self, layer_stores=None):
         self.url = self.new_database()
         return self.reopen(None, layer_stores)
@@ -49,7 +52,7 @@ class TestStoreWithContent(OnDatabases, LayerStoreContract):
 
 
 class TestStoreOnTheEngineOfAHost(
-    OnDatabases, StoreContract, ReferencesContract, LayerStoresContract, TransactionsContract
+    OnDatabases, StoreContract, LineageContract, ReferencesContract, LayerStoresContract, TransactionsContract
 ):
     def make_store(self, layer_stores=None):
         engine = configure(sqlalchemy.create_engine(self.new_database()))
@@ -60,7 +63,9 @@ class TestStoreOnTheEngineOfAHost(
         return Store(store.engine, layer_stores=layer_stores)
 
 
-class TestStoreInItsOwnSchema(StoreContract, ReferencesContract, LayerStoresContract, TransactionsContract):
+class TestStoreInItsOwnSchema(
+    StoreContract, LineageContract, ReferencesContract, LayerStoresContract, TransactionsContract
+):
     @pytest.fixture(autouse=True)
     def databases(self, postgres_url, closing):
         self.url = postgres_url
@@ -81,7 +86,7 @@ class TestStoreInItsOwnSchema(StoreContract, ReferencesContract, LayerStoresCont
             damage_row(connection, digest, data)
 
 
-class TestStoreInMemory(StoreContract, ReferencesContract, LayerStoresContract):
+class TestStoreInMemory(StoreContract, LineageContract, ReferencesContract, LayerStoresContract):
     @pytest.fixture(autouse=True)
     def stack(self, closing):
         self.closing = closing
@@ -97,7 +102,7 @@ class TestStoreInMemory(StoreContract, ReferencesContract, LayerStoresContract):
             damage_row(connection, digest, data)
 
 
-class TestJoinedStore(OnDatabases, StoreContract, ReferencesContract):
+class TestJoinedStore(OnDatabases, StoreContract, LineageContract, ReferencesContract):
     isolation_level = "READ COMMITTED"
 
     def make_store(self, layer_stores=None):

@@ -7,6 +7,8 @@ import pytest
 from imagestore import Store
 from imagestore.backends.filesystem import FSBackend
 from imagestore.errors import UnusableBindError
+from imagestore.gojson import GoTime
+from imagestore.testing.makers import make_digest
 
 
 @pytest.fixture
@@ -25,3 +27,19 @@ def test_it_has_no_parts_that_only_a_database_has(restored, name):
 def test_it_refuses_what_only_a_database_does(restored, call):
     with pytest.raises(UnusableBindError, match="copy its backend to a database"):
         getattr(restored, call.__name__)()
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda store: store.lineage.bases(make_digest()),
+        lambda store: store.lineage.derived(make_digest()),
+        lambda store: store.lineage.shared_layers(make_digest(), make_digest()),
+        lambda store: store.lineage.sizes(make_digest()),
+        lambda store: store.lineage.sizes_of([]),
+        lambda store: store.unused_since(GoTime.now()),
+    ],
+)
+def test_it_knows_no_layers_and_no_last_use(restored, call):
+    with pytest.raises(UnusableBindError, match="copy its backend to a database"):
+        call(restored)
