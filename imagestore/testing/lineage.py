@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 from imagestore.digest import ImageID
 from imagestore.errors import ImageNotFoundError, InvalidDigestError, InvalidError, InvalidTimeError
 from imagestore.gojson import GoTime
-from imagestore.lineage import Base, Derived, Sizes
+from imagestore.sql.sharing import Sizes
+from imagestore.sql.trie import Base, Derived
 from imagestore.sql.uses import Use
 from imagestore.store import Store
 from imagestore.testing.makers import make_config, make_diff_id, make_digest

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from sqlalchemy import insert, update
 
 from imagestore.digest import chain_id
-from imagestore.lineage import Sizes
 from imagestore.sql import schema
+from imagestore.sql.sharing import Sizes
 from imagestore.testing.makers import make_config, make_diff_id
 
 stacks = st.lists(st.sampled_from("ab"), max_size=5).map(tuple)
