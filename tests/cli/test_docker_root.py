@@ -49,7 +49,7 @@ def test_a_second_import_finds_nothing_to_do(imported):
 
 def summaries(lines):
     """What the Engine API lists, from the lines of ``images --format json --no-trunc``."""
-    found = {}
+    found: dict[tuple[int, str, str], list[str]] = {}
     for each in map(json.loads, lines):
         summary = (seconds(each["CreatedAt"]), each["ID"], each["Size"])
         found.setdefault(summary, []).append(f"{each['Repository']}:{each['Tag']}")

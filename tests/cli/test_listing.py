@@ -210,7 +210,7 @@ def test_a_size_in_dockers_words(of, shown):
 
 @pytest.mark.parametrize("pattern", [None, "app", "a*"])
 def test_a_listing_asks_for_pages_and_not_for_images(sqlite_store, pattern):
-    sent = {}
+    sent: dict[int, list[str]] = {}
     for count in (3, 300):
         made = sqlite_store.create_many(make_config(number, layers=2) for number in range(count))
         for number, image_id in enumerate(made):

@@ -85,7 +85,7 @@ def words(err):
 
 def by_image(lines):
     """The lines of each image in their order; images of one time come in any order."""
-    found = {}
+    found: dict[str, list[str]] = {}
     for line in lines:
         image = re.search(r"[0-9a-f]{12,64}", line)
         found.setdefault(image[0] if image else line, []).append(line)

@@ -32,7 +32,7 @@ def folder(tmp_path):
 
 
 def read(folder):
-    damaged = []
+    damaged: list[str] = []
     return dict(sorted(layer_database.read(folder, damaged))), damaged
 
 

@@ -18,7 +18,7 @@ ONE, OTHER, DIGEST = make_digest("one"), make_digest("other"), make_digest("a ma
 
 
 def parse(text):
-    damaged = []
+    damaged: list[str] = []
     found = repositories.parse(text if isinstance(text, bytes) else text.encode(), damaged)
     return {each.reference.familiar: each.image_id for each in found}, damaged
 
@@ -38,7 +38,7 @@ def example():
 
 
 def test_what_a_daemon_wrote_comes_back_byte_for_byte(example, tmp_path):
-    damaged = []
+    damaged: list[str] = []
     found = repositories.parse(example, damaged)
     assert (len(found), damaged) == (9, [])
     assert [str(each.reference) for each in found] == sorted(str(each.reference) for each in found)
@@ -118,7 +118,7 @@ def test_what_no_daemon_could_read(text, tmp_path):
         parse(text)
     data = text if isinstance(text, bytes) else text.encode()
     (tmp_path / "repositories.json").write_bytes(data)
-    damaged = []
+    damaged: list[str] = []
     assert repositories.read(tmp_path, damaged) == []
     assert len(damaged) == 1
     with pytest.raises(UnusableDataRootError, match="move it away"):
@@ -154,14 +154,14 @@ def test_a_damaged_entry_is_told_and_all_others_come(name, image):
 def test_names_that_are_there_stay(tmp_path):
     repositories.write(tmp_path, associations({"app:1": ONE, "app:2": ONE}))
     repositories.write(tmp_path, associations({"app:2": OTHER, "b:1": OTHER}))
-    damaged = []
+    damaged: list[str] = []
     found = repositories.read(tmp_path, damaged)
     assert {each.reference.familiar: each.image_id for each in found} == {"app:1": ONE, "app:2": OTHER, "b:1": OTHER}
     assert damaged == []
 
 
 def test_what_is_no_file(tmp_path):
-    damaged = []
+    damaged: list[str] = []
     assert repositories.read(tmp_path, damaged) == []
     assert damaged == []
     (tmp_path / "repositories.json").mkdir()
@@ -172,6 +172,6 @@ def test_what_is_no_file(tmp_path):
 def test_a_file_without_measure_is_not_read(tmp_path):
     with (tmp_path / "repositories.json").open("wb") as file:
         file.truncate(repositories.LARGEST + 1)
-    damaged = []
+    damaged: list[str] = []
     assert repositories.read(tmp_path, damaged) == []
     assert str(repositories.LARGEST) in damaged[0]

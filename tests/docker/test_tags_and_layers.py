@@ -9,7 +9,7 @@ import pytest
 
 from imagestore.backends.filesystem import FSBackend
 from imagestore.digest import chain_id
-from imagestore.docker import data_root
+from imagestore.docker import layer_database, repositories
 from imagestore.docker.data_root import Imported, export_data_root, import_data_root
 from imagestore.errors import IncompleteCopyError, UnusableDataRootError
 from imagestore.image import Image
@@ -86,16 +86,16 @@ def test_a_second_import_finds_nothing_to_do(store, source):
 @both
 def test_an_import_goes_on_where_it_was(store, source, monkeypatch):
     path = source(members())
-    real = data_root.layer_database.read
+    real = layer_database.read
 
     def interrupted(folder, damaged):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(data_root.layer_database, "read", interrupted)
+    monkeypatch.setattr(layer_database, "read", interrupted)
     with pytest.raises(KeyboardInterrupt):
         import_data_root(path, store)
     assert names(store) == {"app:1": IMAGE.image_id}
-    monkeypatch.setattr(data_root.layer_database, "read", real)
+    monkeypatch.setattr(layer_database, "read", real)
     assert import_data_root(path, store) == Imported(0, 0, 0, 2, (f"app:gone: No such image: {make_digest()}",))
 
 
@@ -219,7 +219,7 @@ def test_what_is_no_file_is_told(store, tmp_path, type):
 
 
 def test_a_file_without_measure_is_not_unpacked(store, tmp_path, monkeypatch):
-    monkeypatch.setattr(data_root.repositories, "LARGEST", 1000)
+    monkeypatch.setattr(repositories, "LARGEST", 1000)
     found = members(names={f"app:{number}": IMAGE.image_id for number in range(100)})
     packed = [(f"image/vfs/{name}", data) for name, data in found.items()]
     imported = import_data_root(pack(tmp_path / "a.tar", packed), store)
