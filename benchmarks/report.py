@@ -50,6 +50,30 @@ def _lines(results: Results) -> Iterator[str]:
         ["engine", "operation", "images", "MB"],
         [[m.engine, m.operation, f"{m.size:,}", f"{m.peak / 1e6:.1f}"] for m in results.memory],
     )
+    yield ""
+    yield "Layers, with their bytes on the disk; ratio: store / a plain loop that reads, hashes (and, to register, writes and syncs) them"
+    yield from _table(
+        ["operation", "MB", "MB/s", "plain MB/s", "ratio"],
+        [
+            [t.operation, f"{t.megabytes:,}", f"{t.store:.0f}", f"{t.plain:.0f}", f"{t.ratio:.2f}"]
+            for t in results.throughput
+        ],
+    )
+    yield ""
+    yield "Most memory of Python above that before, while a layer is registered:"
+    yield from _table(
+        ["layer, MB", "memory, MB"], [[f"{peak.megabytes:,}", f"{peak.peak / 1e6:.1f}"] for peak in results.peaks]
+    )
+    yield ""
+    yield "Garbage, collected while another process writes, whose touch takes, in ms:"
+    yield from _table(
+        ["engine", "layers", "seconds", "touch alone, median", "beside, median", "beside, p99"],
+        [
+            [c.engine, f"{c.layers:,}", f"{c.seconds:.1f}"]
+            + [f"{wait:.1f}" for wait in (c.alone_median, c.beside_median, c.beside_p99)]
+            for c in results.collections
+        ],
+    )
     for plan in results.plans:
         yield ""
         yield f"Plan on {plan.engine} with {plan.size:,} images: {plan.statement}"

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from benchmarks.layers import Collection, Peak, Throughput, collection, peaks, throughput
 from benchmarks.load import load, load_files
 from benchmarks.measure import Comparison, Effort, Side, compare
 from benchmarks.memory import Memory, memory_of
@@ -36,6 +37,8 @@ class Settings:
         effort: for each operation; the heavy ones, which read the whole store, have a few rounds of one call.
         whole_rounds: of these.
         copied: how many images `copy` is given at most.
+        megabytes: of the layers that are registered: the one that is timed, and those whose memory is measured.
+        garbage: how many layers are collected.
     """
 
     engines: Sequence[str]
@@ -43,6 +46,8 @@ class Settings:
     effort: Effort
     whole_rounds: int
     copied: int
+    megabytes: tuple[int, ...]
+    garbage: int
 
 
 @dataclass(frozen=True)
@@ -63,11 +68,14 @@ class Results:
     measurements: list[Measurement]
     memory: list[Memory]
     plans: list[Plan]
+    throughput: list[Throughput]
+    peaks: list[Peak]
+    collections: list[Collection]
 
 
 def run(settings: Settings, tell: Callable[[str], None]) -> Results:
     """Measure everything; ``tell`` hears what is being done."""
-    results = Results([], [], [])
+    results = Results([], [], [], [], [], [])
     with _databases(settings.engines) as databases:
         for size in settings.sizes:
             tell(f"making {size:,} images")
@@ -83,6 +91,13 @@ def run(settings: Settings, tell: Callable[[str], None]) -> Results:
                             Measurement(engine, size, "open", None, compare_opening(url, settings.effort))
                         )
                         results.measurements.extend(_measure(settings, engine, store, files, population))
+        for engine, new_database in databases.items():
+            tell(f"{engine}, collecting {settings.garbage:,} layers")
+            with new_database() as url:
+                results.collections.append(collection(engine, url, settings.garbage))
+    tell(f"layers of {settings.megabytes[0]:,} MB and more")
+    results.throughput.extend(throughput(settings.megabytes[0], settings.whole_rounds))
+    results.peaks.extend(peaks(settings.megabytes))
     return results
 
 

@@ -18,7 +18,10 @@ ON_FILES = {operation.name for operation in (*READS, *WHOLE, *WRITES) if operati
 
 
 def test_a_run_measures_every_operation_on_both_engines_and_tells_all():
-    results = run(Settings(ENGINES, [SIZE], Effort(1, 0.0001), whole_rounds=1, copied=SIZE), tell=lambda _: None)
+    results = run(
+        Settings(ENGINES, [SIZE], Effort(1, 0.0001), whole_rounds=1, copied=SIZE, megabytes=(1, 2), garbage=100),
+        tell=lambda _: None,
+    )
 
     measured = [(each.engine, each.operation) for each in results.measurements]
     assert measured == [(engine, operation) for engine in ENGINES for operation in ("open", *OPERATIONS)]
@@ -28,6 +31,10 @@ def test_a_run_measures_every_operation_on_both_engines_and_tells_all():
         assert all(times.median > 0 for times in each.comparison.times.values())
     assert {(each.engine, each.size) for each in results.memory} == {(engine, SIZE) for engine in ENGINES}
     assert {each.engine for each in results.plans} == set(ENGINES)
+
+    assert [each.operation for each in results.throughput] == ["register", "read"]
+    assert [(peak.megabytes, peak.peak < 10_000_000) for peak in results.peaks] == [(1, True), (2, True)]
+    assert [(each.engine, each.layers) for each in results.collections] == [(engine, 100) for engine in ENGINES]
 
     told = to_text(results)
     assert all(f"| {operation} " in told for operation in OPERATIONS)
@@ -69,7 +76,7 @@ def test_a_population_has_chains_of_sixty():
 
 
 def test_the_command_writes_a_table_and_a_file(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("benchmarks.__main__.QUICK", Settings(("sqlite",), [SIZE], Effort(1, 0.0001), 1, 0))
+    monkeypatch.setattr("benchmarks.__main__.QUICK", Settings(("sqlite",), [SIZE], Effort(1, 0.0001), 1, 0, (1,), 50))
     assert main(["--quick", "--engine", "sqlite", "--json", str(tmp_path / "found.json")]) == 0
     assert f"sqlite, {SIZE} images" in capsys.readouterr().out
     assert json.loads((tmp_path / "found.json").read_text())["machine"]["python"]

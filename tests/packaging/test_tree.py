@@ -55,7 +55,7 @@ def pinned(name):
     lines = (ROOT / "requirements" / name).read_text().replace("\\\n", "").splitlines()
     versions = {}
     for line in lines:
-        match = re.fullmatch(r"([a-z0-9-]+)==([\w.]+)((?:\s+--hash=sha256:[0-9a-f]{64})+)\s*", line)
+        match = re.fullmatch(r"([a-z0-9-]+)==([\w.]+)(?: ; [^;]*?)?((?:\s+--hash=sha256:[0-9a-f]{64})+)\s*", line)
         assert match, f"{name}: {line[:100]}"
         versions[match[1]] = match[2]
     return versions
@@ -64,7 +64,7 @@ def pinned(name):
 @pytest.mark.parametrize("extra", ["test", "lint"])
 def test_every_dependency_is_pinned_with_hashes(extra):
     wanted = PROJECT["dependencies"] + PROJECT["optional-dependencies"][extra]
-    names = {re.split(r"[^\w-]", requirement)[0] for requirement in wanted}
+    names = {re.split(r"[^\w.-]", requirement)[0].replace(".", "-") for requirement in wanted}
     assert names <= set(pinned(f"{extra}.txt"))
 
 
@@ -82,7 +82,7 @@ def test_the_changelog_gives_each_dependency_a_reason():
     wanted = PROJECT["dependencies"] + [
         requirement for extra in PROJECT["optional-dependencies"].values() for requirement in extra
     ]
-    names = {re.split(r"[^\w-]", requirement)[0] for requirement in wanted}
+    names = {re.split(r"[^\w.-]", requirement)[0] for requirement in wanted}
     changelog = (ROOT / "CHANGELOG.md").read_text()
     assert {name for name in names if f"`{name}`" not in changelog} == set()
 
