@@ -11,7 +11,7 @@ from imagestore.digest import ImageID
 from imagestore.errors import InvalidError, UnusableBindError
 from imagestore.layer import StoredLayer
 from imagestore.sql import lineage, sharing, trie
-from imagestore.sql.sharing import Sizes
+from imagestore.sql.sharing import Sizes, Totals
 from imagestore.sql.trie import Base, Derived
 
 _LONGEST_PAGE: Final = 2**63 - 1  # the databases count no further
@@ -95,6 +95,10 @@ class Lineage:
         What is freed is told of each image as if it alone were deleted.
         """
         return self._trie.read(sharing.sizes_of, [ImageID(image_id) for image_id in image_ids])
+
+    def totals(self) -> Totals:
+        """What all layers weigh, each once. One query, which grows with the store."""
+        return self._trie.read(sharing.totals)
 
     @property
     def _trie(self) -> Bind:

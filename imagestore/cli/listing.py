@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from functools import wraps
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import click
 
 from imagestore.cli import ages
 from imagestore.cli.location import Location
-from imagestore.cli.output import format_option, write_json_lines, write_lines, write_table
+from imagestore.cli.output import write_json_lines, write_lines, write_table
 from imagestore.cli.program import image_term
 from imagestore.cli.sizes import size
+from imagestore.cli.style import Style, listing
 
 if TYPE_CHECKING:
     from imagestore.docker.summaries import ImageSummary
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from imagestore.image import Image
 
 _NONE: Final = "<none>"
-_DIGITS: Final = slice(7, 19)  # of "sha256:..." that docker shows
 
 
 class _Row(NamedTuple):
@@ -35,36 +33,13 @@ class _Row(NamedTuple):
     digest: str
 
 
-@dataclass(frozen=True)
-class _Style:
-    format: str
-    quiet: bool
-    no_trunc: bool
-
-    def id(self, image_id: str) -> str:
-        return image_id if self.no_trunc else image_id[_DIGITS]
-
-
-def _listing(command: Any) -> Any:
-    """The options of a listing, handed to the command as one `_Style`."""
-
-    @format_option
-    @click.option("-q", "--quiet", is_flag=True, help="Only IDs.")
-    @click.option("--no-trunc", is_flag=True, help='Whole IDs, with "sha256:".')
-    @wraps(command)
-    def with_style(*args: Any, format_: str, quiet: bool, no_trunc: bool, **kwargs: Any) -> Any:
-        return command(*args, style=_Style(format_, quiet, no_trunc), **kwargs)
-
-    return with_style
-
-
 @click.command()
 @click.argument("pattern", metavar="[REFERENCE]", required=False)
 @click.option("-a", "--all", "everything", is_flag=True, help="Also those without a name that others are built on.")
 @click.option("--digests", is_flag=True, help="The digests of repositories too.")
-@_listing
+@listing
 @click.pass_obj
-def images(location: Location, pattern: str | None, everything: bool, digests: bool, style: _Style) -> None:
+def images(location: Location, pattern: str | None, everything: bool, digests: bool, style: Style) -> None:
     """List images, the newest first.
 
     An image has a line for each of its tags. With REFERENCE, a name with or without a tag, only those of that name; in it, "*" and "?"
@@ -93,9 +68,9 @@ def images(location: Location, pattern: str | None, everything: bool, digests: b
 
 
 @click.command()
-@_listing
+@listing
 @click.pass_obj
-def heads(location: Location, style: _Style) -> None:
+def heads(location: Location, style: Style) -> None:
     """List images without children, the newest first.
 
     \b
@@ -109,9 +84,9 @@ def heads(location: Location, style: _Style) -> None:
 
 @click.command()
 @click.argument("image", type=image_term)
-@_listing
+@listing
 @click.pass_obj
-def children(location: Location, image: str, style: _Style) -> None:
+def children(location: Location, image: str, style: Style) -> None:
     """List the children of IMAGE, the newest first.
 
     \b
@@ -128,9 +103,9 @@ def children(location: Location, image: str, style: _Style) -> None:
 
 @click.command()
 @click.argument("image", type=image_term)
-@_listing
+@listing
 @click.pass_obj
-def ancestors(location: Location, image: str, style: _Style) -> None:
+def ancestors(location: Location, image: str, style: Style) -> None:
     """List the ancestors of IMAGE, the nearest first.
 
     \b
@@ -166,13 +141,13 @@ def _rows(of: ImageSummary, digests: bool) -> Iterator[_Row]:
                 yield _Row(image_id, created, of.size, repository, tag, digest)
 
 
-def _cells(row: _Row, style: _Style, digests: bool) -> list[str]:
+def _cells(row: _Row, style: Style, digests: bool) -> list[str]:
     created = ages.since(row.created) or "N/A"
     names = [row.repository, row.tag, *([row.digest] if digests else [])]
     return [*names, style.id(row.image_id), created, size(row.size)]
 
 
-def _json(row: _Row, style: _Style) -> dict[str, str]:
+def _json(row: _Row, style: Style) -> dict[str, str]:
     return {
         "CreatedAt": ages.at(row.created),
         "CreatedSince": ages.since(row.created) or "N/A",
@@ -191,7 +166,7 @@ def _newest_first(images: Iterable[Image]) -> list[tuple[str, GoTime]]:
     return found
 
 
-def _write(images: list[tuple[str, GoTime]], style: _Style) -> None:
+def _write(images: list[tuple[str, GoTime]], style: Style) -> None:
     if style.quiet:
         write_lines(style.id(image_id) for image_id, _ in images)
     elif style.format == "json":

@@ -59,6 +59,18 @@ class Sizes(NamedTuple):
     freed: int
 
 
+class Totals(NamedTuple):
+    """What all layers weigh, in bytes.
+
+    Attributes:
+        size: of the files in them, each layer once; a layer whose size nobody has told counts 0.
+        content: of all tars on the disk.
+    """
+
+    size: int
+    content: int
+
+
 def _stacks(chosen: Any) -> CTE:
     """Each image with the layers of its stack from the top down, and whether nothing but the image holds one and those above it."""
     stack = (
@@ -207,6 +219,13 @@ def _of_layer(column: Any, chain: Any) -> Any:
 SIZES: Final = Read(_sizes(images.c.id == bindparam("image_id", type_=ImageIDType)), few=True)
 _SIZES_OF_MANY: Final = _sizes(images.c.id.in_(bindparam("image_ids", expanding=True)))
 
+_TOTALS: Final = select(
+    *(
+        cast(func.coalesce(select(func.sum(size)).scalar_subquery(), _zero), Size)
+        for size in (layers.c.size, contents.c.size)
+    )
+)
+
 
 def sizes(connection: Connection, image_id: ImageID) -> Sizes:
     """What one image weighs. One query: a few probes of indexes for each layer.
@@ -227,6 +246,12 @@ def sizes_of(connection: Connection, image_ids: Sequence[ImageID]) -> dict[Image
         for some in pieces(image_ids)
         for row in connection.execute(_SIZES_OF_MANY, {"image_ids": some})
     }
+
+
+def totals(connection: Connection) -> Totals:
+    """What all layers weigh. One query, which reads all rows of layers and of contents."""
+    row = connection.execute(_TOTALS).one()
+    return Totals(row[0], row[1])
 
 
 def _told(row: Any) -> Sizes:
