@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, BinaryIO, Final
 
 from sqlalchemy import URL, Connection
 
+from imagestore.arguments import check_chain_id, check_limit
 from imagestore.bind import Bind, EngineBind
 from imagestore.content.local import LocalContent
 from imagestore.content.place import Content
 from imagestore.content.reading import LIMIT, Registered, verified
-from imagestore.digest import ChainID, chain_id, is_sha256
+from imagestore.digest import ChainID, chain_id
 from imagestore.errors import (
     ContentLostError,
     ImageStoreError,
-    InvalidDigestError,
     InvalidError,
     LeaseExpiredError,
     UnusableContentError,
@@ -173,7 +173,7 @@ class Layers:
 
     def page(self, after: str | None = None, limit: int = 100) -> list[StoredLayer]:
         """The next layers in the order of their chain IDs. Costs what it returns, wherever it is."""
-        return self._bind.read(layers.page, None if after is None else check_chain_id(after), limit)
+        return self._bind.read(layers.page, None if after is None else check_chain_id(after), check_limit(limit))
 
     def _all(self) -> Iterator[StoredLayer]:
         after: ChainID | None = None
@@ -241,17 +241,6 @@ def content_beside(url: str | URL) -> LocalContent:
             "there is no file beside which a folder for content could be: name one, as LocalContent('/srv/layers')"
         )
     return LocalContent(f"{parsed.database}-content")
-
-
-def check_chain_id(chain: str) -> ChainID:
-    """A chain ID that a layer of the trie can have.
-
-    Raises:
-        InvalidDigestError: it is none.
-    """
-    if not is_sha256(chain):
-        raise InvalidDigestError(chain, "a chain ID is 'sha256:' and 64 lower-case hexadecimal digits")
-    return ChainID(chain)
 
 
 def delete_contents(bind: Bind, content: Content | None, freed: layers.Freed) -> None:

@@ -7,16 +7,15 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Final, Self
 
+from imagestore.arguments import check_labels, check_limit, check_ttl
 from imagestore.bind import Bind, EngineBind
-from imagestore.errors import InvalidError, LeaseExpiredError, UnusableBindError
+from imagestore.errors import LeaseExpiredError, UnusableBindError
 from imagestore.gojson import GoTime
 from imagestore.lease import Lease
 from imagestore.sql import leases
 
 TTL: Final = 3600.0
 """Seconds that a lease lasts by default, if nobody renews it."""
-
-_LONGEST: Final = 100 * 365 * 86400.0
 
 
 class HeldLease:
@@ -77,7 +76,7 @@ class Leases:
 
     def page(self, after: str = "", limit: int = 100) -> list[Lease]:
         """The next leases that have not expired, in the order of their IDs. Costs what it returns."""
-        return self._bind.read(leases.page, after, limit)
+        return self._bind.read(leases.page, after, check_limit(limit))
 
     def delete(self, lease: str) -> None:
         """End a lease, as of a process that is gone for good. Commits. One statement by key.
@@ -87,27 +86,3 @@ class Leases:
         """
         if not self._bind.write(leases.remove, lease):
             raise LeaseExpiredError(lease)
-
-
-def check_ttl(ttl: float) -> float:
-    """The seconds of a lease.
-
-    Raises:
-        InvalidError: they are not more than none, or more than a hundred years.
-    """
-    if not 0 < ttl <= _LONGEST:
-        raise InvalidError(f"a lease lasts more than 0 and at most {_LONGEST:.0f} seconds, not {ttl!r}")
-    return float(ttl)
-
-
-def check_labels(labels: Mapping[str, str]) -> dict[str, str]:
-    """The labels of a lease.
-
-    Raises:
-        InvalidError: they are no texts, or hold what a database cannot.
-    """
-    texts: list[object] = [*labels, *labels.values()]
-    for text in texts:
-        if not (isinstance(text, str) and text.isprintable()):
-            raise InvalidError(f"a lease's labels are printable texts under printable names, not {text!r}")
-    return dict(labels)

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from operator import index
-from typing import Final
 
+from imagestore.arguments import check_limit
 from imagestore.bind import Bind
 from imagestore.digest import ImageID
-from imagestore.errors import InvalidError, UnusableBindError
+from imagestore.errors import UnusableBindError
 from imagestore.layer import StoredLayer
 from imagestore.sql import lineage, sharing, trie
 from imagestore.sql.sharing import Sizes, Totals
 from imagestore.sql.trie import Base, Derived
-
-_LONGEST_PAGE: Final = 2**63 - 1  # the databases count no further
 
 
 class Lineage:
@@ -54,8 +51,7 @@ class Lineage:
         Returns:
             The nearest first: that with the most layers; of several in the order of their IDs.
         """
-        _check_limit(limit)
-        return self._trie.read(trie.bases, ImageID(image_id), after, min(index(limit), _LONGEST_PAGE))
+        return self._trie.read(trie.bases, ImageID(image_id), after, check_limit(limit))
 
     def derived(self, image_id: str, after: Derived | None = None, limit: int = 100) -> list[Derived]:
         """The other images that are built on this one: their lowest layers are all of its own, and each has this one among its `bases`.
@@ -72,8 +68,7 @@ class Lineage:
             In the order in which the trie is walked: an image before those that are built on it, else by chain IDs, and then by ID. With
             each when it was last touched.
         """
-        _check_limit(limit)
-        return self._trie.read(trie.derived, ImageID(image_id), after, min(index(limit), _LONGEST_PAGE))
+        return self._trie.read(trie.derived, ImageID(image_id), after, check_limit(limit))
 
     def shared_layers(self, image_id: str, other: str) -> list[StoredLayer]:
         """The layers that two images both have, the lowest first. One query, of the number of their layers.
@@ -107,8 +102,3 @@ class Lineage:
                 "a restored store knows no layers: copy its backend to a database and open a Store there"
             )
         return self._bind
-
-
-def _check_limit(limit: int) -> None:
-    if limit < 1:
-        raise InvalidError(f"a page has at least one image, not {limit}")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from operator import index
 from typing import Final
 
+from imagestore.arguments import check_limit
 from imagestore.bind import Bind
 from imagestore.digest import ImageID
-from imagestore.errors import InvalidError, InvalidReferenceError
+from imagestore.errors import InvalidReferenceError
 from imagestore.reference import Reference
 from imagestore.sql import references
 from imagestore.sql.references import Association, stored, stored_name
@@ -16,7 +16,6 @@ from imagestore.sql.references import Association, stored, stored_name
 __all__ = ["Association", "References"]
 
 _PAGE: Final = 1000
-_LONGEST_PAGE: Final = 2**63 - 1  # the databases count no further
 
 
 class References:
@@ -108,10 +107,8 @@ class References:
             after: the name that the page follows; it need not stand for anything (any more).
             limit: how many at most.
         """
-        if limit < 1:
-            raise InvalidError(f"a page has at least one reference, not {limit}")
         start = "" if after is None else str(_named(after))
-        return self._bind.read(references.page, start, min(index(limit), _LONGEST_PAGE))
+        return self._bind.read(references.page, start, check_limit(limit))
 
     def stream(self) -> Iterator[Association]:
         """All names in the order of their bytes, in full, in constant memory: pages of a thousand, each a read of its own."""

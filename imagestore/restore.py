@@ -16,6 +16,7 @@ from typing import Final, NoReturn
 
 from sqlalchemy import Connection
 
+from imagestore.arguments import creatable, possible_id
 from imagestore.backend import StoreBackend
 from imagestore.bind import Bind, EngineBind
 from imagestore.collect import BATCH
@@ -40,7 +41,7 @@ from imagestore.lineage import Lineage
 from imagestore.sql import edges, images, metadata
 from imagestore.sql.layers import NOTHING, Freed
 from imagestore.sql.uses import Use
-from imagestore.store import Store, creatable, possible_id
+from imagestore.store import Store
 
 _log: Final = logging.getLogger("imagestore")
 

@@ -11,11 +11,11 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime
-from operator import index
 from typing import TYPE_CHECKING, Final, Self
 
 from sqlalchemy import URL, Connection, Engine
 
+from imagestore.arguments import check_limit, creatable, possible_id
 from imagestore.backend import StoreBackend
 from imagestore.backends.sql import SQLBackend
 from imagestore.bind import Bind, Bound, ConnectionBind, EngineBind, bind_to
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from imagestore.restore import RestoredStore
 
 _PAGE: Final = 1000
-_LONGEST_PAGE: Final = 2**63 - 1  # the databases count no further
 
 
 class Store(Bound):
@@ -395,10 +394,8 @@ class Store(Bound):
         Raises:
             InvalidTimeError: the datetime has no time zone.
         """
-        if limit < 1:
-            raise InvalidError(f"a page has at least one image, not {limit}")
         since = time if isinstance(time, GoTime) else GoTime.from_datetime(time)
-        return self._bind.read(uses.unused_since, since, after, min(index(limit), _LONGEST_PAGE))
+        return self._bind.read(uses.unused_since, since, after, check_limit(limit))
 
     def set_built_locally(self, image_id: str) -> None:
         """Note that the image was built here. Commits. Two statements by key.
@@ -438,9 +435,7 @@ class Store(Bound):
             limit: how many images at most; a damaged one counts, is left out and logged.
             heads: only images that are nobody's parent.
         """
-        if limit < 1:
-            raise InvalidError(f"a page has at least one image, not {limit}")
-        return self._page(None if after is None else ImageID(after), min(index(limit), _LONGEST_PAGE), heads)[0]
+        return self._page(None if after is None else ImageID(after), check_limit(limit), heads)[0]
 
     def stream(self, *, heads: bool = False) -> Iterator[Image]:
         """All images, or all heads, in the order of their IDs, in constant memory: pages of a thousand, each a read of its own.
@@ -486,27 +481,6 @@ class Store(Bound):
             return nullcontext()
         there = self._bind.read(images.find_existing, [image.image_id for image in new])
         return self._layers.holding([image for image in new if image.image_id not in there])
-
-
-def creatable(config: bytes) -> Image:
-    """The image of a configuration that `Store.create` accepts.
-
-    Raises:
-        InvalidImageError: the bytes are no image configuration, or its history has more layers than its rootfs.
-    """
-    image = Image.from_json(config)
-    image.check_history()
-    return image
-
-
-def possible_id(text: str) -> ImageID | None:
-    """The ID, or None for what is no ID and so names no image."""
-    try:
-        return ImageID(text)
-    except InvalidDigestError:
-        if isinstance(text, str):
-            return None
-        raise
 
 
 def _now() -> bytes:
