@@ -72,7 +72,7 @@ def summaries(store: Store, pattern: str | None = None, *, everything: bool = Fa
 
 
 def summaries_of(store: Store, page: Sequence[Image]) -> list[ImageSummary]:
-    """The summaries of images, in their order. Two queries for every ten thousand."""
+    """The summaries of images, in their order. Two queries for every thousand."""
     image_ids = [image.image_id for image in page]
     names = store._bind.read(references.of_images, image_ids)
     known = store._bind.read(sizes.of_images, image_ids)
