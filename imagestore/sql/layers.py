@@ -18,6 +18,7 @@ from sqlalchemy import (
     Select,
     and_,
     bindparam,
+    cast,
     delete,
     func,
     literal_column,
@@ -118,7 +119,9 @@ PAGE: Final = (
 )
 _STACK: Final = _walk_down(layers.c.chain_id == _chain)
 _STACKS: Final = _walk_down(layers.c.chain_id.in_(_existing()))
-_SIZE: Final = select(func.coalesce(func.sum(_STACK.c.size), literal_column("0"), type_=Size))
+_SIZE: Final = select(
+    cast(func.coalesce(func.sum(_STACK.c.size), literal_column("0")), Size)
+)  # a sum is NUMERIC in PostgreSQL
 _WITHOUT_CONTENT: Final = (
     select(layers.c.chain_id)
     .join_from(_STACKS, layers, layers.c.chain_id == _STACKS.c.chain_id)

@@ -18,6 +18,7 @@ from imagestore.errors import (
     MultipleReferencesError,
     UnusableBindError,
 )
+from imagestore.sql import sizes
 from imagestore.store import Store
 from imagestore.testing.layers import RecordingLayerStore
 from imagestore.testing.makers import make_config, make_diff_id, make_digest
@@ -205,6 +206,13 @@ def test_the_last_digest_takes_the_image(store, line):
         f"Deleted: {line[2]}",
         f"Deleted: {chain(3)}",
     ]
+
+
+def test_what_is_freed_has_sizes_as_numbers(store, line):
+    store._bind.write(sizes.set_many, [(chain(layers), 10**layers) for layers in (1, 2, 3)])
+    freed = store.delete(line[2])
+    assert [(layer.size, layer.diff_size) for layer in freed] == [(1110, 1000)]
+    assert all(type(layer.size) is int for layer in freed)
 
 
 # rmi by ID
