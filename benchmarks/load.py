@@ -7,13 +7,16 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks.population import Population, configs, time
+from benchmarks.population import Population, configs, is_used, stack, time
 from benchmarks.raw import Driver
+from imagestore.digest import ChainID, Digest, chain_id
+from imagestore.layer import links
 from imagestore.store import Store
 
 _TABLES: Final = {
     "imagestore_blobs": "digest, data",
-    "imagestore_images": "id, parent, last_updated",
+    "imagestore_layers": "chain_id, diff_id, parent, size",
+    "imagestore_images": "id, parent, last_updated, last_used, top",
     "imagestore_metadata": "digest, key, value",
 }
 
@@ -21,7 +24,11 @@ _TABLES: Final = {
 def load(store: Store, population: Population) -> None:
     """Store a population in an empty database, with its parents, and a time for each head; then let the database settle."""
     driver = Driver.of(store)
-    rows = zip(_TABLES.items(), (_blobs(population), _images(population), _metadata(population)), strict=True)
+    rows = zip(
+        _TABLES.items(),
+        (_blobs(population), _layers(population), _images(population), _metadata(population)),
+        strict=True,
+    )
     driver.begin()
     for (table, columns), found in rows:
         _insert(driver.writer, table, columns, found)
@@ -60,11 +67,24 @@ def _blobs(population: Population) -> Iterator[tuple[bytes, bytes]]:
     return zip((image_id.raw for image_id in population.ids), configs(len(population.ids)), strict=True)
 
 
-def _images(population: Population) -> Iterator[tuple[bytes, bytes | None, str | None]]:
+def _layers(population: Population) -> Iterator[tuple[bytes, bytes, bytes | None, int]]:
+    """Each once, and above the one below it."""
+    known: set[ChainID] = set()
+    for number in range(len(population.ids)):
+        for link in links(stack(number)):
+            if link.chain_id not in known:
+                known.add(link.chain_id)
+                parent = None if link.parent is None else Digest(link.parent).raw
+                yield Digest(link.chain_id).raw, Digest(link.diff_id).raw, parent, number * 1000
+
+
+def _images(population: Population) -> Iterator[tuple[bytes, bytes | None, str | None, str | None, bytes]]:
     inner = set(population.parents)
     for number, (image_id, parent) in enumerate(zip(population.ids, population.parents, strict=True)):
         updated = None if number in inner else time(number)
-        yield image_id.raw, None if parent is None else population.ids[parent].raw, updated
+        used = time(number) if is_used(number) else None
+        top = chain_id(stack(number))
+        yield image_id.raw, None if parent is None else population.ids[parent].raw, updated, used, Digest(top).raw
 
 
 def _metadata(population: Population) -> Iterator[tuple[bytes, bytes, bytes]]:
@@ -74,3 +94,5 @@ def _metadata(population: Population) -> Iterator[tuple[bytes, bytes, bytes]]:
             yield image_id.raw, b"parent", population.ids[parent].encode()
         if number not in inner:
             yield image_id.raw, b"lastUpdated", time(number).encode()
+        if is_used(number):
+            yield image_id.raw, b"lastUsed", time(number).encode()

@@ -10,11 +10,15 @@ from typing import Any, Final
 
 from benchmarks.population import Population, config
 from imagestore.digest import ImageID
+from imagestore.gojson import GoTime
+from imagestore.sql.uses import Use
 from imagestore.store import Store
 
 BULK: Final = 1000
 _MANY: Final = 100
+_PAGE: Final = 50
 _DOOMED: Final = 20  # made at once
+_NOW: Final = GoTime.parse("2024-04-01T00:00:00Z")
 
 
 class Images:
@@ -123,6 +127,31 @@ READS: Final = (
         lambda images: cycle(images.population.deepest()),
         (1.6, 1.4),
     ),
+    Operation(
+        "bases", lambda store, image_id: store.lineage.bases(image_id, None, _PAGE), _some, (1.5, 1.5), on_files=False
+    ),
+    Operation(
+        "derived, the first 50",
+        lambda store, image_id: store.lineage.derived(image_id, None, _PAGE),
+        lambda images: cycle(images.population.bases()),
+        (1.5, 1.5),
+        on_files=False,
+    ),
+    Operation(
+        "shared_layers",
+        lambda store, pair: store.lineage.shared_layers(*pair),
+        lambda images: cycle(images.population.relatives()),
+        None,
+        on_files=False,
+    ),
+    Operation("sizes", lambda store, image_id: store.lineage.sizes(image_id), _some, None, on_files=False),
+    Operation(
+        "unused_since, page of 50",
+        lambda store, after: store.unused_since(_NOW, after, _PAGE),
+        lambda images: cycle([Use(image_id, None) for image_id in images.population.any()]),
+        None,
+        on_files=False,
+    ),
     Operation("descendants", lambda store, image_id: store.lineage.descendants(image_id), _some, (4.5, 2.2)),
     Operation("children", lambda store, image_id: store.children(image_id), _some, (4.5, 2.2)),
     Operation("get_many, 100", lambda store, image_ids: store.get_many(image_ids), _hundreds, (3.0, 2.2)),
@@ -150,7 +179,7 @@ WHOLE: Final = (
 )
 
 WRITES: Final = (
-    Operation("create", lambda store, config: store.create(config), Images.new, (1.6, 1.4)),
+    Operation("create", lambda store, config: store.create(config), Images.new, (1.6, 1.6)),
     Operation(
         "create, there already",
         lambda store, config: store.create(config),
@@ -170,7 +199,7 @@ WRITES: Final = (
     Operation(
         "set_built_locally", lambda store, image_id: store.set_built_locally(image_id), Images.doomed, (1.6, 1.4)
     ),
-    Operation("delete", lambda store, image_id: store.delete(image_id), Images.doomed, (1.6, 1.4)),
+    Operation("delete", lambda store, image_id: store.delete(image_id), Images.doomed, (2.0, 2.0)),
     Operation("backend.set", lambda store, data: store.backend.set(data), Images.new, (1.6, 1.4)),
     Operation("backend.set_metadata", lambda store, given: store.backend.set_metadata(*given), _keyed, (1.6, 1.4)),
     Operation(

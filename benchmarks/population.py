@@ -1,4 +1,4 @@
-"""The images that are measured: configurations of some 3 KB, and the graph of parents of a host that builds some and pulls others.
+"""The images that are measured: configurations of some 4 KB, the parents of a host that builds some and pulls others, and their layers.
 
 Everything follows from the number of an image, so that every engine, and every run, has the same images.
 """
@@ -8,13 +8,19 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Final
 
-from imagestore.digest import ImageID
+from imagestore.digest import DiffID, ImageID
 from imagestore.testing.makers import make_config, make_diff_id
 
 DEEPEST: Final = 60
 _SAMPLE: Final = 1000
+_BASES: Final = 40
+_FRAMEWORKS: Final = 30  # on each of them
+_OWN: Final = 33  # layers, at most
+_BASE: Final = 7  # of 50 images
+_FRAMEWORK: Final = 17
 _UNUSED: Final = {
     "Hostname": "",
     "Domainname": "",
@@ -68,6 +74,16 @@ class Population:
         inner = set(self.parents)
         return self._drawn([n for n, parent in enumerate(self.parents) if parent is not None and n not in inner])
 
+    def bases(self) -> list[ImageID]:
+        """Some of the images that others are built on, by their layers."""
+        return self._drawn([number for number in range(len(self.ids)) if is_base(number)])
+
+    def relatives(self) -> list[tuple[ImageID, ImageID]]:
+        """Some pairs of images that are on the same base."""
+        number_of = {image_id: number for number, image_id in enumerate(self.ids)}
+        lowest = {image_id: stack(number_of[image_id])[0] for image_id in self.any()}
+        return [pair for pair in pairwise(sorted(lowest, key=lowest.__getitem__)) if lowest[pair[0]] == lowest[pair[1]]]
+
     def last_page(self) -> ImageID:
         """The ID after which about the last hundred heads come."""
         inner = set(self.parents)
@@ -106,8 +122,32 @@ def graph(count: int) -> list[int | None]:
     return parents[:count]
 
 
+def stack(number: int) -> list[DiffID]:
+    """The layers of an image: a base, a framework on it, and its own.
+
+    A few of the bases are those of most images. One image in 50 is a base alone, one has no more than a framework on it, and one in ten
+    has the layers of the image before it.
+    """
+    if number % 10 == 9:
+        number -= 1
+    draw = random.Random(f"stack {number}")
+    base, framework = int(_BASES * draw.random() ** 3), int(_FRAMEWORKS * draw.random() ** 2)
+    own = 1 + int(_OWN * draw.random() ** 5)
+    found = [make_diff_id(f"base {base} {layer}") for layer in range(5 + base % 9)]
+    if not is_base(number):
+        found += [make_diff_id(f"framework {base} {framework} {layer}") for layer in range(2 + framework % 13)]
+        if number % 50 != _FRAMEWORK:
+            found += [make_diff_id(f"{number} {layer}") for layer in range(own)]
+    return found
+
+
+def is_base(number: int) -> bool:
+    """Whether an image is no more than a base."""
+    return number % 50 == _BASE
+
+
 def config(number: int) -> bytes:
-    """The configuration of an image, as ``docker build`` writes one for a service in Python: five layers, twelve steps of history."""
+    """The configuration of an image, as ``docker build`` writes one for a service in Python, with twelve steps of history."""
     draw = random.Random(number)
     run: dict[str, Any] = {
         **_UNUSED,
@@ -124,7 +164,7 @@ def config(number: int) -> bytes:
     container = f"{draw.getrandbits(256):064x}"
     return make_config(
         number,
-        layers=[make_diff_id(f"{number} {layer}") for layer in range(5)],
+        layers=stack(number),
         config=run,
         container_config={**run, "Hostname": container[:12], "Cmd": ["/bin/sh", "-c", "#(nop) ", 'CMD ["gunicorn"]']},
         container=container,
@@ -138,8 +178,13 @@ def configs(count: int, first: int = 0) -> Iterator[bytes]:
     return (config(number) for number in range(first, first + count))
 
 
+def is_used(number: int) -> bool:
+    """Whether somebody has noted a use of an image."""
+    return number % 3 == 0
+
+
 def time(number: int) -> str:
-    """When an image was last tagged."""
+    """When an image was last tagged or used."""
     return _TIME.format(number % 60, number % 10**9)
 
 

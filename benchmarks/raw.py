@@ -11,18 +11,30 @@ import json
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Final, Self
+from typing import Any, Final, NamedTuple, Self
 
 import psycopg
 from sqlalchemy import Connection, make_url
 
-from benchmarks.statements import statements
+from benchmarks.statements import statements, walks
+from imagestore.gojson import GoTime
+from imagestore.sql.uses import Use
 from imagestore.store import Store
 
 _PAGE: Final = 1000
 _PARENT: Final = b"parent"
 
+_DEEPEST: Final = 1_000_000
+
 Row = tuple[Any, ...]
+
+
+class Link(NamedTuple):
+    """A place in the trie of layers."""
+
+    chain_id: bytes
+    diff_id: bytes
+    parent: bytes | None
 
 
 class Driver:
@@ -36,6 +48,7 @@ class Driver:
     def __init__(self, reader: Any, writer: Any) -> None:
         self._sqlite = isinstance(reader, sqlite3.Connection)
         self.sql = statements(self._sqlite)
+        self._walks = walks(self._sqlite)
         self.read = _executor(reader)
         self.write = _executor(writer)
         self.reader = reader
@@ -48,6 +61,13 @@ class Driver:
 
     def all(self, name: str, *parameters: Any) -> list[Row]:
         rows: list[Row] = self.read(self.sql[name], parameters).fetchall()
+        return rows
+
+    def walk(self, name: str, **values: Any) -> list[Row]:
+        """The rows of a walk over the trie."""
+        sql, names, constants = self._walks[name]
+        given = {**constants, **values}
+        rows: list[Row] = self.read(sql, given if names is None else [given[each] for each in names]).fetchall()
         return rows
 
     def listed(self, execute: Callable[..., Any], name: str, values: Sequence[bytes], *before: Any) -> list[Row]:
@@ -63,16 +83,62 @@ class Driver:
         if self._sqlite:  # psycopg begins by itself
             self.write("BEGIN IMMEDIATE")
 
-    def insert_many(self, data: dict[bytes, bytes]) -> None:
+    def insert_many(self, data: dict[bytes, tuple[bytes, list[Link]]]) -> None:
         """What storing images in bulk is, in one transaction."""
         digests = sorted(data)
         self.begin()
         self.listed(self.write, "hold many", digests)
         cursor = self.writer.cursor()
-        cursor.executemany(self.sql["insert blobs"], [(digest, data[digest]) for digest in digests])
-        cursor.executemany(self.sql["insert image"], [(digest,) for digest in digests])
+        cursor.executemany(self.sql["insert blobs"], [(digest, data[digest][0]) for digest in digests])
+        depths = {link: depth for _, stack in data.values() for depth, link in enumerate(stack)}
+        new = sorted(depths, key=lambda link: (depths[link], link.chain_id))
+        if new:
+            there = {row[0] for row in self._existing("hold layers", new)}
+            self._insert_layers([link for link in new if link.chain_id not in there])
+        rows = [(digest, data[digest][1][-1].chain_id if data[digest][1] else None) for digest in digests]
+        cursor.executemany(self.sql["insert image"], rows)
         self.listed(self.write, "waited for", [_text(digest) for digest in digests], _PARENT)
         self.writer.commit()
+
+    def hold_layers(self, stack: list[Link]) -> bytes | None:
+        """Make sure of a stack of layers, and return its top."""
+        if not stack:
+            return None
+        highest = self._existing("hold highest", stack)
+        place = next((place for place, link in enumerate(stack) if highest and link.chain_id == highest[0][0]), -1)
+        self._insert_layers(stack[place + 1 :])
+        return stack[-1].chain_id
+
+    def free_layers(self, top: bytes | None) -> None:
+        """Remove a stack as far as nothing holds it."""
+        freed: list[Row] = []
+        while top is not None:
+            held = _DEEPEST if self._sqlite else len(self.write(self.sql["hold alone"], (top,)).fetchall())
+            removed = {row[0]: row for row in self.write(self.sql["delete alone"], (top, held)).fetchall()}
+            while top in removed:
+                freed.append(removed[top])
+                top = removed[top][2]
+            if len(removed) < held:
+                break
+        if not freed:
+            return
+        if top is not None:
+            self.write(self.sql["size of stack"], (top,)).fetchone()
+        diff_ids = sorted({row[1] for row in freed})
+        if self._sqlite or self.listed(self.write, "hold unused", diff_ids):
+            self.listed(self.write, "delete unused", diff_ids)
+
+    def _existing(self, name: str, links: Sequence[Link]) -> list[Row]:
+        chains = b"".join(link.chain_id for link in reversed(links))
+        rows: list[Row] = self.write(self.sql[name], (len(links), chains)).fetchall()
+        return rows
+
+    def _insert_layers(self, new: Sequence[Link]) -> None:
+        mark = "(?, ?, ?)" if self._sqlite else "(%s, %s, %s)"
+        for start in range(0, len(new), _PAGE):
+            some = new[start : start + _PAGE]
+            sql = self.sql["insert layers"].format(rows=", ".join([mark] * len(some)))
+            self.write(sql, [value for link in some for value in link]).fetchall()
 
     def put(self, digest: bytes, key: bytes, value: bytes) -> None:
         self.write(self.sql["put metadata"], (digest, key, value))
@@ -119,6 +185,22 @@ class Raw:
     def descendants(self, image_id: str) -> list[Row]:
         return self._driver.all("descendants", _raw(image_id))
 
+    def bases(self, image_id: str, after: None, limit: int) -> list[Row]:
+        return self._driver.walk("bases", image_id=_raw(image_id), limit=limit, after_chain=b"", after_id=b"")
+
+    def derived(self, image_id: str, after: None, limit: int) -> list[Row]:
+        return self._driver.walk("derived", image_id=_raw(image_id), limit=limit)
+
+    def shared_layers(self, image_id: str, other: str) -> list[Row]:
+        return self._driver.walk("shared_layers", image_id=_raw(image_id), other_id=_raw(other), count=2)
+
+    def sizes(self, image_id: str) -> list[Row]:
+        return self._driver.walk("sizes", image_id=_raw(image_id))
+
+    def unused_since(self, time: GoTime, after: Use, limit: int) -> list[Row]:
+        place = {"after_never": _raw(after.image_id), "after_time": "", "after_id": b""}
+        return self._driver.walk("unused_since", time=time.utc_text, limit=limit, **place)
+
     def get_last_updated(self, image_id: str) -> Any:
         return self._driver.read(self._driver.sql["metadata"], (_raw(image_id), b"lastUpdated")).fetchone()
 
@@ -149,22 +231,23 @@ class Raw:
     # Writes
 
     def create(self, config: bytes) -> bytes:
-        json.loads(config)
+        stack = _stack(json.loads(config))
         digest = hashlib.sha256(config).digest()
         self._driver.begin()
         if self._driver.write(self._driver.sql["insert blob"], (digest, config)).fetchone() is None:
             self._driver.write(self._driver.sql["hold shared"], (digest,)).fetchone()
             self._driver.write(self._driver.sql["mend blob"], (config, digest, config))
         else:
-            self._driver.write(self._driver.sql["insert image"], (digest,))
+            top = self._driver.hold_layers(stack)
+            self._driver.write(self._driver.sql["insert image"], (digest, top))
             self._driver.write(self._driver.sql["hold waiting"], (_PARENT, _text(digest))).fetchone()
         self._driver.writer.commit()
         return digest
 
     def create_many(self, configs: Sequence[bytes]) -> None:
-        for config in configs:
-            json.loads(config)
-        self._driver.insert_many({hashlib.sha256(config).digest(): config for config in configs})
+        self._driver.insert_many(
+            {hashlib.sha256(config).digest(): (config, _stack(json.loads(config))) for config in configs}
+        )
 
     def set_parent(self, image_id: str, parent: str) -> None:
         child = _raw(image_id)
@@ -191,9 +274,10 @@ class Raw:
     def delete(self, image_id: str) -> None:
         digest = _raw(image_id)
         self._driver.begin()
-        self._driver.write(self._driver.sql["hold"], (digest,)).fetchone()
+        top = self._driver.write(self._driver.sql["hold child"], (digest,)).fetchone()[3]
         self._driver.write(self._driver.sql["unlink children"], (digest,)).fetchall()
         self._driver.write(self._driver.sql["delete blob"], (digest,))
+        self._driver.free_layers(top)
         self._driver.writer.commit()
 
     def _page(self, after: bytes, limit: int, *, heads: bool) -> list[Row]:
@@ -233,8 +317,7 @@ class RawBackend:
         return self._driver.all("keys", _raw(digest))
 
     def set(self, data: bytes) -> None:
-        json.loads(data)
-        self._driver.insert_many({hashlib.sha256(data).digest(): data})
+        self._driver.insert_many({hashlib.sha256(data).digest(): (data, _stack(json.loads(data)))})
 
     def set_metadata(self, digest: str, key: str, value: bytes) -> None:
         raw = _raw(digest)
@@ -277,6 +360,16 @@ def _driver_connection(connection: Connection) -> Any:
 
 def _raw(digest: str) -> bytes:
     return bytes.fromhex(digest[7:])
+
+
+def _stack(config: Any) -> list[Link]:
+    """The places of its layers in the trie, the lowest first."""
+    found: list[Link] = []
+    for text in config["rootfs"]["diff_ids"]:
+        diff_id, parent = _raw(text), found[-1].chain_id if found else None
+        chain = hashlib.sha256(_text(parent) + b" " + text.encode()).digest() if parent else diff_id
+        found.append(Link(chain, diff_id, parent))
+    return found
 
 
 def _text(digest: bytes) -> bytes:

@@ -14,7 +14,7 @@ from benchmarks.raw import Driver, Raw
 
 OPERATIONS = {operation.name: operation for operation in (*READS, *WHOLE, *WRITES) if not operation.snapshot}
 PARTS = re.compile(
-    r"imagestore_\w+|RECURSIVE|DISTINCT|LIMIT|COUNT|ORDER BY|FOR (?:KEY )?(?:UPDATE|SHARE)", re.IGNORECASE
+    r"imagestore_\w+|RECURSIVE|DISTINCT|LIMIT|COUNT(?=\()|ORDER BY|FOR (?:KEY )?(?:UPDATE|SHARE)", re.IGNORECASE
 )
 
 
