@@ -15,8 +15,6 @@ from itertools import islice
 from pathlib import Path
 
 import pytest
-import sqlalchemy as sa
-from sqlalchemy.pool import NullPool
 
 from imagestore.gojson import GoTime
 from imagestore.sql.engine import create_engine
@@ -25,6 +23,7 @@ from imagestore.store import Store
 from imagestore.testing.fixtures import ENGINES
 from imagestore.verify import verify
 from tests.backends.state import contents
+from tests.crash.sessions import end_sessions
 from tests.crash.writer import State, draw_units
 
 REPOSITORY = Path(__file__).parents[2]
@@ -74,17 +73,6 @@ def kill_while_writing(process, draw, seed):
     os.kill(writer, signal.SIGKILL)
     times += iter(process.stdout.readline, "killed\n")
     return [str(GoTime.parse(line.strip())).encode() for line in times]
-
-
-def end_sessions(url):
-    """Wait until the server has ended the sessions of the killed: till then it may commit."""
-    if url.startswith("postgresql"):
-        engine = sa.create_engine(url, poolclass=NullPool)
-        with engine.connect() as connection:
-            connection.exec_driver_sql(
-                "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity "
-                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
-            ).all()
 
 
 def after_a_kill(state, seed, times):
