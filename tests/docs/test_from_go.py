@@ -12,6 +12,7 @@ import imagestore
 import imagestore.docker.repositories
 import imagestore.docker.rules
 import imagestore.docker.summaries
+import imagestore.layers
 import imagestore.reference
 import imagestore.references
 import imagestore.v1
@@ -45,6 +46,7 @@ OWNERS = {
     "SetLastUpdated": Store,
     "Map": Store,
     "SetBuiltLocally": Store,
+    "layer.Store": imagestore.layers.Layers,
     "reference.ParseNormalizedNamed(s)": imagestore.reference,
     "reference.Store": imagestore.references.References,
     "reference.NewReferenceStore(jsonPath)": imagestore.docker.repositories,
