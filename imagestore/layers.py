@@ -147,6 +147,8 @@ class Layers:
     def release(self, layer: StoredLayer) -> list[LayerMetadata]:
         """End the lease that `register` took for a layer, and remove what nothing else holds. Commits. A handful of statements by key.
 
+        In a caller's REPEATABLE READ or SERIALIZABLE the layers are left to `Store.collect`.
+
         Returns:
             What was removed, from the top down.
 
@@ -258,6 +260,8 @@ def _register(connection: Connection, layer: StoredLayer, name: str, lease: str)
 
 
 def _release(connection: Connection, lease: str, chain: ChainID) -> layers.Freed:
-    if not leases.remove(connection, lease):
+    ended = leases.remove(connection, lease)
+    if not ended.was_alive:
         raise LeaseExpiredError(lease)
-    return layers.free(connection, chain)
+    # In a snapshot, whoever came to rely on the layer since is not seen: `imagestore.collect` frees it later.
+    return layers.NOTHING if ended.sees_snapshot else layers.free(connection, chain)

@@ -64,7 +64,7 @@ class HeldLease:
         Raises:
             LeaseExpiredError: it had expired, and the block does not end with an error of its own: what it held may be gone.
         """
-        if not self._bind.write(leases.remove, self.id) and error is None:
+        if not self._bind.write(leases.remove, self.id).was_alive and error is None:
             raise LeaseExpiredError(self.id)
 
 
@@ -84,5 +84,5 @@ class Leases:
         Raises:
             LeaseExpiredError: it has expired already, or was ended.
         """
-        if not self._bind.write(leases.remove, lease):
+        if not self._bind.write(leases.remove, lease).was_alive:
             raise LeaseExpiredError(lease)

@@ -17,35 +17,17 @@ from typing import Final, NamedTuple
 
 from sqlalchemy import CTE, Connection, LargeBinary, bindparam, func, literal_column, select, update
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.compiler import SQLCompiler
-from sqlalchemy.sql.functions import FunctionElement
 
 from imagestore.digest import ChainID, Digest, ImageID
 from imagestore.errors import ImageNotFoundError, InvalidDigestError, ParentCycleError, ParentNotFoundError
 from imagestore.sql import blobs, schema
 from imagestore.sql.driver_errors import is_foreign_key_violation
 from imagestore.sql.schema import images, metadata_keys
+from imagestore.sql.snapshot import SeesSnapshot
 from imagestore.sql.types import ImageIDType
 
 KEY: Final = b"parent"
 """The metadata key that names an image's parent (moby's store.go)."""
-
-
-class _SeesSnapshot(FunctionElement[bool]):
-    """Whether this transaction reads a snapshot that may be older than the locks it takes."""
-
-    inherit_cache = True
-
-
-@compiles(_SeesSnapshot, "sqlite")
-def _never(_element: _SeesSnapshot, _compiler: SQLCompiler, **_: object) -> str:
-    return "0"  # who writes is alone
-
-
-@compiles(_SeesSnapshot, "postgresql")
-def _by_isolation_level(_element: _SeesSnapshot, _compiler: SQLCompiler, **_: object) -> str:
-    return "current_setting('transaction_isolation') IN ('repeatable read', 'serializable')"
 
 
 def walk_up() -> CTE:
@@ -66,9 +48,7 @@ _parent_id: Final = bindparam("new_parent", type_=ImageIDType)
 # Meets the same statement of another link or of a delete of this child, and the UPDATE of a delete of its parent.
 # Without it: "opposite links", "a link to an image that goes"; FOR NO KEY UPDATE would let KEY SHARE by.
 _HOLD_CHILD: Final = (
-    select(images.c.id, images.c.parent, _SeesSnapshot(), images.c.top)
-    .where(images.c.id == _child_id)
-    .with_for_update()
+    select(images.c.id, images.c.parent, SeesSnapshot(), images.c.top).where(images.c.id == _child_id).with_for_update()
 )
 _HAS_CHILDREN: Final = select(images.c.id).where(images.c.parent == _child_id).limit(1)
 # Meets _HOLD_CHILD of a link of the parent on the fast path, or of its delete. Without it: "a cycle of three".

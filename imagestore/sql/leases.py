@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, NamedTuple
 
 from sqlalchemy import Connection, bindparam, delete, select, update
 from sqlalchemy.dialects.postgresql import insert
@@ -16,6 +16,7 @@ from imagestore.errors import LeaseExpiredError
 from imagestore.gojson import GoTime
 from imagestore.lease import Lease
 from imagestore.sql.schema import leases
+from imagestore.sql.snapshot import SeesSnapshot
 from imagestore.sql.types import ByteOrdered
 
 
@@ -48,7 +49,7 @@ _INSERT: Final = (
     insert(leases).values(id=_lease, expires=_clock, labels=bindparam("labels")).returning(leases.c.expires)
 )
 _RENEW: Final = update(leases).where(leases.c.id == _lease, is_alive).values(expires=_clock).returning(leases.c.expires)
-_DELETE: Final = delete(leases).where(leases.c.id == _lease).returning(leases.c.expires > _now)
+_DELETE: Final = delete(leases).where(leases.c.id == _lease).returning(leases.c.expires > _now, SeesSnapshot())
 # For the clear answer: a lease that goes meanwhile is told as such, and not as a missing parent. Nothing depends on it.
 _HOLD: Final = select(leases.c.id).where(leases.c.id == _lease, is_alive).with_for_update(read=True, key_share=True)
 _ALIVE: Final = select(leases.c.id, leases.c.expires, leases.c.labels).where(is_alive)
@@ -64,6 +65,13 @@ _EXPIRED: Final = (
 )
 _DELETE_EXPIRED: Final = delete(leases).where(leases.c.id.in_(bindparam("leases", expanding=True)), ~is_alive)
 _COUNT_EXPIRED: Final = select(leases.c.id).where(~is_alive)
+
+
+class Ended(NamedTuple):
+    """What `remove` has ended: whether it was a lease that had not expired, and whether the transaction reads an old state."""
+
+    was_alive: bool
+    sees_snapshot: bool
 
 
 def create(connection: Connection, lease: str, seconds: float, labels: Mapping[str, str]) -> GoTime:
@@ -95,9 +103,10 @@ def hold(connection: Connection, lease: str) -> None:
         raise LeaseExpiredError(lease)
 
 
-def remove(connection: Connection, lease: str) -> bool:
-    """End a lease, if it is there; returns whether it had not expired."""
-    return bool(connection.execute(_DELETE, {"lease": lease}).scalar())
+def remove(connection: Connection, lease: str) -> Ended:
+    """End a lease, if it is there. One statement."""
+    row = connection.execute(_DELETE, {"lease": lease}).first()
+    return Ended(False, False) if row is None else Ended(*row)
 
 
 def page(connection: Connection, after: str, limit: int) -> list[Lease]:
