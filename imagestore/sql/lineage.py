@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import CTE, ColumnElement, Connection, bindparam, literal_column, select
+from sqlalchemy import CTE, Connection, bindparam, literal_column, select
 
 from imagestore.digest import ImageID
 from imagestore.errors import ImageNotFoundError
@@ -26,21 +26,17 @@ def _walk(upwards: bool) -> CTE:
     step = images.alias("step")
     joined = step.c.id == walk.c.parent if upwards else step.c.parent == walk.c.id
     # Nothing is said of ``step`` but how it is found: else SQLite, after ANALYZE, reads all images into a filter first.
-    further = (walk.c.depth < literal_column(str(_DEEPEST))) & _is_new(walk)
+    is_new = (walk.c.depth == literal_column("0")) | (walk.c.id != start)
     return walk.union_all(
         select(step.c.id, step.c.parent, walk.c.depth + literal_column("1"))
         .select_from(walk)
         .join(step, joined)
-        .where(further)
+        .where(walk.c.depth < literal_column(str(_DEEPEST)), is_new)
     )
 
 
-def _is_new(walk: CTE) -> ColumnElement[bool]:
-    return (walk.c.depth == literal_column("0")) | (walk.c.id != bindparam("image_id", type_=ImageIDType))
-
-
 def _ordered(walk: CTE) -> Read:
-    return Read(select(walk.c.id).where(_is_new(walk)).order_by(walk.c.depth, walk.c.id))
+    return Read(select(walk.c.id).order_by(walk.c.depth, walk.c.id))
 
 
 ANCESTORS: Final = _ordered(_walk(upwards=True))
@@ -69,4 +65,5 @@ def _others(connection: Connection, walk: Read, image_id: ImageID) -> list[Image
     found = walk.all(connection, image_id=image_id.raw)
     if not found:
         raise ImageNotFoundError(image_id)
-    return [ImageID.from_raw(raw) for raw in dict.fromkeys(raw for (raw,) in found[1:])]
+    raws = [*dict.fromkeys([raw for (raw,) in found])]
+    return list(map(ImageID.from_raw, raws[1:]))
