@@ -7,6 +7,7 @@ locked from the top of a stack down, and contents after layers.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import starmap
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import (
@@ -26,11 +27,14 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import IntegrityError
 
-from imagestore.digest import ChainID, Digest
+from imagestore.digest import ChainID, DiffID, Digest
 from imagestore.errors import LayerNotFoundError
 from imagestore.layer import LayerMetadata, Link, StoredLayer
 from imagestore.sql import contents, schema
+from imagestore.sql.driver import Read, Write
+from imagestore.sql.driver_errors import is_foreign_key_violation
 from imagestore.sql.schema import images, layers, lease_layers
 from imagestore.sql.types import ChainIDType, Size
 
@@ -59,13 +63,13 @@ def is_alone(chain: Any, above: Any = None) -> Any:
     upper = layers.alias("upper")
     child = upper.c.parent == chain if above is None else and_(upper.c.parent == chain, upper.c.chain_id != above)
     return and_(
-        none(images, images.c.top == chain),
-        none(lease_layers, lease_layers.c.chain_id == chain),
-        none(upper, child),
+        no_row(images, images.c.top == chain),
+        no_row(lease_layers, lease_layers.c.chain_id == chain),
+        no_row(upper, child),
     )
 
 
-def none(table: FromClause, condition: Any) -> Any:
+def no_row(table: FromClause, condition: Any) -> Any:
     """Whether no row is like that: one probe of an index. As NOT EXISTS, PostgreSQL may read all of the index instead."""
     found: Select[Any] = select(literal_column("FALSE")).select_from(table).where(condition).limit(literal_column("1"))
     return func.coalesce(found.scalar_subquery(), literal_column("TRUE"))
@@ -119,21 +123,25 @@ PAGE: Final = (
 )
 _STACK: Final = _walk_down(layers.c.chain_id == _chain)
 _STACKS: Final = _walk_down(layers.c.chain_id.in_(_existing()))
-_SIZE: Final = select(
-    cast(func.coalesce(func.sum(_STACK.c.size), literal_column("0")), Size)
-)  # a sum is NUMERIC in PostgreSQL
-_WITHOUT_CONTENT: Final = (
+_SIZE: Final = Read(
+    select(cast(func.coalesce(func.sum(_STACK.c.size), literal_column("0")), Size)),  # a sum is NUMERIC in PostgreSQL
+    few=True,
+)
+_WITHOUT_CONTENT: Final = Read(
     select(layers.c.chain_id)
     .join_from(_STACKS, layers, layers.c.chain_id == _STACKS.c.chain_id)
     .outerjoin(schema.contents, schema.contents.c.diff_id == layers.c.diff_id)
     .where(schema.contents.c.diff_id.is_(None))
-    .limit(literal_column("1"))
+    .limit(literal_column("1")),
+    few=True,
 )
 
 # Both meet _HOLD_ALONE and _SKIP_HELD: a layer that is relied on is there until this transaction ends, and with it those below, whom
 # its foreign key holds. Without it: "create and free", "register and free".
-_HOLD_HIGHEST: Final = _existing().limit(literal_column("1")).with_for_update(read=True, key_share=True, of=layers)
-_HOLD_EXISTING: Final = _existing().with_for_update(read=True, key_share=True, of=layers)
+_HOLD_HIGHEST: Final = Write(
+    _existing().limit(literal_column("1")).with_for_update(read=True, key_share=True, of=layers), few=True
+)
+_HOLD_EXISTING: Final = Write(_existing().with_for_update(read=True, key_share=True, of=layers))
 _INSERT: Final = insert(layers).on_conflict_do_nothing().returning(layers.c.chain_id)
 _SET_SIZE: Final = (
     update(layers)
@@ -144,20 +152,22 @@ _SET_SIZE: Final = (
 _WALK: Final = _walk_alone()
 # Meets _HOLD_HIGHEST and what a foreign key locks: the DELETE after it sees who came to rely on a layer meanwhile. Without it: "create
 # and free".
-_HOLD_ALONE: Final = (
+_HOLD_ALONE: Final = Write(
     select(layers.c.chain_id)
     .join_from(_WALK, layers, layers.c.chain_id == _WALK.c.chain_id)
     .order_by(_WALK.c.depth)
-    .with_for_update(of=layers)
+    .with_for_update(of=layers),
+    few=True,
 )
-_DELETE_ALONE: Final = (
+_DELETE_ALONE: Final = Write(
     delete(layers)
     .where(
         layers.c.chain_id.in_(
             select(_WALK.c.chain_id).where(_WALK.c.alone, _WALK.c.depth < bindparam("held", type_=Integer))
         )
     )
-    .returning(layers.c.chain_id, layers.c.diff_id, layers.c.parent, layers.c.size)
+    .returning(layers.c.chain_id, layers.c.diff_id, layers.c.parent, layers.c.size),
+    few=True,
 )
 _INSERT_LEASED: Final = insert(lease_layers).on_conflict_do_nothing()
 
@@ -182,7 +192,8 @@ def hold(connection: Connection, links: Sequence[Link]) -> ChainID | None:
     """
     missing = links
     while missing:
-        highest = connection.execute(_HOLD_HIGHEST, _chains(reversed(links))).scalar()
+        row = _HOLD_HIGHEST.first(connection, **_chains(reversed(links)))
+        highest = None if row is None else _chain_of(row[0])
         place = next((place for place, link in enumerate(links) if link.chain_id == highest), -1)
         missing = links[place + 1 :]
         if missing and len(_insert(connection, missing)) == len(missing):
@@ -195,8 +206,7 @@ def hold_many(connection: Connection, stacks: Iterable[Sequence[Link]]) -> None:
     depths = {link: depth for links in stacks for depth, link in enumerate(links)}
     missing = sorted(depths, key=lambda link: (depths[link], link.chain_id))
     while missing:
-        found = connection.execute(_HOLD_EXISTING, _chains(reversed(missing))).scalars()
-        there = set(found)
+        there = _hold_existing(connection, reversed(missing))
         missing = [link for link in missing if link.chain_id not in there]
         if missing:
             there = set(_insert(connection, missing))
@@ -220,14 +230,16 @@ def require_many(connection: Connection, stacks: Iterable[Sequence[Link]]) -> No
         LayerNotFoundError: a layer is not there, or is but known.
     """
     tops = sorted(((len(links), links[-1]) for links in stacks if links), reverse=True)
-    chains = _chains(dict.fromkeys(top for _, top in tops))
-    there = set(connection.execute(_HOLD_EXISTING, chains).scalars()) if tops else set()
-    for _, top in tops:
+    if not tops:
+        return
+    highest = list(dict.fromkeys(top for _, top in tops))
+    there = _hold_existing(connection, highest)
+    for top in highest:
         if top.chain_id not in there:
             raise LayerNotFoundError(top.chain_id)
-    lacking = connection.execute(_WITHOUT_CONTENT, chains).scalar() if tops else None
+    lacking = _WITHOUT_CONTENT.first(connection, **_chains(highest))
     if lacking is not None:
-        raise LayerNotFoundError(lacking)
+        raise LayerNotFoundError(_chain_of(lacking[0]))
 
 
 def top_of(links: Sequence[Link]) -> ChainID | None:
@@ -240,12 +252,13 @@ def free(connection: Connection, top: ChainID | None) -> Freed:
 
     Six statements, whatever the number of layers.
     """
-    freed: list[Any] = []
+    freed: list[StoredLayer] = []
     while top is not None:
         held = _DEEPEST
         if connection.dialect.name == "postgresql":
-            held = len(connection.execute(_HOLD_ALONE, {"chain": top}).all())
-        removed = {row.chain_id: row for row in connection.execute(_DELETE_ALONE, {"chain": top, "held": held})}
+            held = len(_HOLD_ALONE.all(connection, chain=Digest(top).raw))
+        rows = _DELETE_ALONE.all(connection, chain=Digest(top).raw, held=held)
+        removed = {layer.chain_id: layer for layer in starmap(_layer_of, rows)}
         removed_down = []
         while top in removed:
             removed_down.append(removed[top])
@@ -255,7 +268,7 @@ def free(connection: Connection, top: ChainID | None) -> Freed:
             break  # what stays was held, and something else holds it
     if not freed:
         return NOTHING
-    return Freed(_told(connection, freed, top), contents.free(connection, [row.diff_id for row in freed]))
+    return Freed(_told(connection, freed, top), contents.free(connection, [layer.diff_id for layer in freed]))
 
 
 def register(connection: Connection, link: Link, size: int, lease: str) -> None:
@@ -269,12 +282,16 @@ def register(connection: Connection, link: Link, size: int, lease: str) -> None:
     Raises:
         LayerNotFoundError: there is no such parent.
     """
-    if link.parent is not None and not _hold_one(connection, link.parent):
-        raise LayerNotFoundError(link.parent)
-    while not _insert(connection, [link], size):
-        if _hold_one(connection, link.chain_id):
-            connection.execute(_SET_SIZE, {"chain": link.chain_id, "new_size": size})
-            break
+    try:
+        # The parent is locked by the foreign key alone, after the layer: as everywhere, from the top down.
+        while not _insert(connection, [link], size):
+            if _hold_one(connection, link.chain_id):
+                connection.execute(_SET_SIZE, {"chain": link.chain_id, "new_size": size})
+                break
+    except IntegrityError as error:
+        if link.parent is not None and is_foreign_key_violation(error):
+            raise LayerNotFoundError(link.parent) from error
+        raise
     connection.execute(_INSERT_LEASED, {"lease": lease, "chain_id": link.chain_id})
 
 
@@ -315,14 +332,26 @@ def _chains(links: Iterable[Link]) -> dict[str, Any]:
 
 
 def _hold_one(connection: Connection, chain_id: ChainID) -> bool:
-    given = {"chains": bytes.fromhex(chain_id[7:]), "count": 1}
-    return connection.execute(_HOLD_HIGHEST, given).first() is not None
+    return _HOLD_HIGHEST.first(connection, chains=Digest(chain_id).raw, count=1) is not None
 
 
-def _told(connection: Connection, freed: Sequence[Any], below: ChainID | None) -> list[LayerMetadata]:
-    size = 0 if below is None else connection.execute(_SIZE, {"chain": below}).scalar_one()
+def _hold_existing(connection: Connection, links: Iterable[Link]) -> set[ChainID]:
+    return {_chain_of(raw) for (raw,) in _HOLD_EXISTING.all(connection, **_chains(links))}
+
+
+def _told(connection: Connection, freed: Sequence[StoredLayer], below: ChainID | None) -> list[LayerMetadata]:
+    size = 0 if below is None else _SIZE.first(connection, chain=Digest(below).raw)[0]
     told = []
-    for row in reversed(freed):
-        size += row.size or 0
-        told.append(LayerMetadata(row.chain_id, row.diff_id, size, row.size or 0))
+    for layer in reversed(freed):
+        size += layer.size or 0
+        told.append(LayerMetadata(layer.chain_id, layer.diff_id, size, layer.size or 0))
     return told[::-1]
+
+
+def _layer_of(chain: bytes, diff_id: bytes, parent: bytes | None, size: int | None) -> StoredLayer:
+    below = None if parent is None else _chain_of(parent)
+    return StoredLayer(_chain_of(chain), DiffID("sha256:" + diff_id.hex()), below, size)
+
+
+def _chain_of(raw: bytes) -> ChainID:
+    return ChainID("sha256:" + raw.hex())
