@@ -46,8 +46,10 @@ _OF_MANY: Final = _rows.where(references.c.image.in_(bindparam("image_ids", expa
 _INSERT: Final = insert(references).on_conflict_do_nothing().returning(references.c.name)
 _insert: Final = insert(references)
 _UPSERT: Final = _insert.on_conflict_do_update(
-    index_elements=[references.c.name], set_={"image": _insert.excluded.image}
-)
+    index_elements=[references.c.name],
+    set_={"image": _insert.excluded.image},
+    where=references.c.image != _insert.excluded.image,
+).returning(references.c.name)
 # Meets `imagestore.sql.edges.hold` of a delete: those that are found stay until this transaction ends.
 _HOLD_IMAGES: Final = (
     select(images.c.id)
@@ -55,7 +57,6 @@ _HOLD_IMAGES: Final = (
     .order_by(images.c.id)
     .with_for_update(read=True, key_share=True)
 )
-_OF_NAMES: Final = _rows.where(references.c.name.in_(bindparam("names", expanding=True)))
 _DELETE: Final = delete(references).where(references.c.name == _name)
 _DELETE_OF_IMAGE: Final = _DELETE.where(references.c.image == _image)
 _DELETE_ALL_OF: Final = delete(references).where(references.c.image == _image).returning(references.c.name)
@@ -80,7 +81,7 @@ def add(connection: Connection, reference: Reference, image_id: ImageID, *, forc
         ReferenceConflictError: the name is set already.
         ImageNotFoundError: there is no such image.
     """
-    row = {"name": str(reference), "repository": reference.name, "image": image_id}
+    row = _row(reference, image_id)
     try:
         if force and reference.digest is None:
             connection.execute(_UPSERT, row)
@@ -96,24 +97,16 @@ def add(connection: Connection, reference: Reference, image_id: ImageID, *, forc
 
 
 def set_many(connection: Connection, associations: Sequence[Association]) -> tuple[int, list[Association]]:
-    """Let names stand for images, whatever they stood for before. Three statements for up to ten thousand.
+    """Let names stand for images, whatever they stood for before. Two statements for up to ten thousand.
 
     Returns:
         How many names stand for another image now, and those whose image is not there, which are as they were.
     """
-    wanted = {str(reference): (reference, image_id) for reference, image_id in associations}
-    image_ids = sorted({image_id for _, image_id in wanted.values()})
-    there = set(connection.execute(_HOLD_IMAGES, {"image_ids": image_ids}).scalars()) if wanted else set()
-    before = dict(connection.execute(_OF_NAMES, {"names": list(wanted)}).all()) if wanted else {}
-    changed = [
-        {"name": name, "repository": reference.name, "image": image_id}
-        for name, (reference, image_id) in sorted(wanted.items())
-        if image_id in there and before.get(name) != image_id
-    ]
-    if changed:
-        connection.execute(_UPSERT, changed)
-    missing = [Association(*each) for each in wanted.values() if each[1] not in there]
-    return len(changed), missing
+    image_ids = sorted({image_id for _, image_id in associations})
+    there = set(connection.execute(_HOLD_IMAGES, {"image_ids": image_ids}).scalars()) if image_ids else set()
+    rows = {str(each.reference): _row(*each) for each in associations if each.image_id in there}
+    changed = connection.execute(_UPSERT, [rows[name] for name in sorted(rows)]).all() if rows else ()
+    return len(changed), [each for each in associations if each.image_id not in there]
 
 
 def get(connection: Connection, name: str) -> ImageID:
@@ -186,6 +179,10 @@ def stored_name(text: str) -> str:
         InvalidReferenceError: the text is no reference.
     """
     return str(stored(Reference.parse(text)))
+
+
+def _row(reference: Reference, image_id: ImageID) -> dict[str, str]:
+    return {"name": str(reference), "repository": reference.name, "image": image_id}
 
 
 def _association(name: str, image_id: bytes) -> Association:
