@@ -38,7 +38,7 @@ READS = {
     "descendants": (lineage.DESCENDANTS, {"image_id": MIDDLE}),
 }
 # A short table of metadata may well be read at once.
-GROWS = re.compile(r"^SCAN (?!walk|page)|Seq Scan on imagestore_(?:images|blobs|references)|Merge", re.MULTILINE)
+GROWS = re.compile(r"^SCAN (?!walk|page)|BLOOM|Seq Scan on imagestore_(?:images|blobs|references)|Merge", re.MULTILINE)
 SORTS_ALL = re.compile(r"Bitmap Index Scan on imagestore_(?:images|references)_pk")
 
 
