@@ -53,7 +53,13 @@ class SQLBackend(Bound):
 
     def set(self, data: bytes) -> Digest:
         """Store a blob and return its digest. One that is an image is an image of the store from then on. Damaged bytes are mended."""
-        return self.set_many([data])[0]
+        digest = check_blob(data)
+        image = image_in(data)
+        if image is None:
+            self._bind.write(blobs.put, digest, data)
+        else:
+            self._bind.write(images.create, image.image_id, image.raw_json, image.stack)
+        return digest
 
     def set_many(self, data: Sequence[bytes]) -> list[Digest]:
         """Store blobs in one transaction; their digests, in the same order."""
@@ -122,7 +128,7 @@ def image_in(data: bytes) -> Image | None:
 
 def _store(connection: Connection, new: Sequence[Image], others: dict[Digest, bytes]) -> None:
     inserted = set(blobs.insert_many(connection, others))
-    blobs.mend(connection, {digest: data for digest, data in others.items() if digest not in inserted})
+    blobs.mend_many(connection, {digest: data for digest, data in others.items() if digest not in inserted})
     images.create_many(
         connection,
         {image.image_id: image.raw_json for image in new},

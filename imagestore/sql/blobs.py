@@ -11,20 +11,21 @@ from sqlalchemy.dialects.postgresql import insert
 
 from imagestore.digest import Digest
 from imagestore.errors import BlobNotFoundError, CorruptBlobError
-from imagestore.sql.driver import Read
+from imagestore.sql.driver import Read, Write
 from imagestore.sql.engine import pieces
 from imagestore.sql.schema import blobs
 from imagestore.sql.types import SHA256
 
 D = TypeVar("D", bound=Digest)
 
-_INSERT: Final = insert(blobs).on_conflict_do_nothing().returning(blobs.c.digest)
-_MEND: Final = (
+_INSERT: Final = Write(insert(blobs).on_conflict_do_nothing().returning(blobs.c.digest), few=True)
+_MEND: Final = Write(
     update(blobs)
-    .where(blobs.c.digest == bindparam("blob"), blobs.c.data != bindparam("sound"))
-    .values(data=bindparam("sound", type_=LargeBinary))
+    .where(blobs.c.digest == bindparam("blob", type_=SHA256), blobs.c.data != bindparam("sound"))
+    .values(data=bindparam("sound", type_=LargeBinary)),
+    few=True,
 )
-_DELETE: Final = delete(blobs).where(blobs.c.digest == bindparam("blob"))
+_DELETE: Final = Write(delete(blobs).where(blobs.c.digest == bindparam("blob", type_=SHA256)), few=True)
 SELECT: Final = Read(select(blobs.c.data).where(blobs.c.digest == bindparam("blob", type_=SHA256)), few=True)
 _SELECT_MANY: Final = select(blobs.c.digest, blobs.c.data).where(blobs.c.digest.in_(bindparam("blobs", expanding=True)))
 PAGE: Final = Read(
@@ -61,24 +62,35 @@ def get_many(connection: Connection, digests: Sequence[Digest]) -> dict[Digest, 
     }
 
 
+def put(connection: Connection, digest: Digest, data: bytes) -> None:
+    """Store a blob; of one that is there, damaged bytes are mended. Two statements by key."""
+    if not insert_one(connection, digest, data):
+        mend_one(connection, digest, data)
+
+
 def insert_one(connection: Connection, digest: Digest, data: bytes) -> bool:
     """Store a blob; returns whether it is new. The caller has taken the digest from the data."""
-    return connection.execute(_INSERT, {"digest": digest, "data": data}).first() is not None
+    return _INSERT.first(connection, digest=digest.raw, data=data) is not None
 
 
 def insert_many(connection: Connection, data: Mapping[D, bytes]) -> list[Digest]:
-    """Store blobs; returns those that are new. One statement for a thousand. What is there already is left to `mend`.
+    """Store blobs; returns those that are new. One statement for a thousand. What is there already is left to `mend_many`.
 
     They go in the order of the digests, so that two callers never wait for each other crosswise.
     """
     rows = [{"digest": digest, "data": data[digest]} for digest in sorted(data)]
-    return list(connection.execute(_INSERT, rows).scalars()) if rows else []
+    return list(connection.execute(_INSERT.statement, rows).scalars()) if rows else []
 
 
-def mend(connection: Connection, data: Mapping[D, bytes]) -> None:
-    """Put sound bytes in place of damaged ones, of blobs that are there; one statement for all. A sound blob is not written."""
+def mend_one(connection: Connection, digest: Digest, data: bytes) -> None:
+    """Put sound bytes in place of damaged ones, of a blob that is there. A sound one is not written."""
+    _MEND.run(connection, blob=digest.raw, sound=data)
+
+
+def mend_many(connection: Connection, data: Mapping[D, bytes]) -> None:
+    """`mend_one` for many blobs; one statement for all."""
     if data:
-        connection.execute(_MEND, [{"blob": digest, "sound": data[digest]} for digest in sorted(data)])
+        connection.execute(_MEND.statement, [{"blob": digest, "sound": data[digest]} for digest in sorted(data)])
 
 
 def delete_one(connection: Connection, digest: Digest) -> None:
@@ -87,7 +99,7 @@ def delete_one(connection: Connection, digest: Digest) -> None:
     Raises:
         BlobNotFoundError: there is none.
     """
-    if connection.execute(_DELETE, {"blob": digest}).rowcount == 0:
+    if _DELETE.run(connection, blob=digest.raw) == 0:
         raise BlobNotFoundError(digest)
 
 

@@ -21,6 +21,7 @@ from sqlalchemy.exc import IntegrityError
 from imagestore.digest import ChainID, Digest, ImageID
 from imagestore.errors import ImageNotFoundError, InvalidDigestError, ParentCycleError, ParentNotFoundError
 from imagestore.sql import blobs, schema
+from imagestore.sql.driver import Read, Write
 from imagestore.sql.driver_errors import is_foreign_key_violation
 from imagestore.sql.schema import images, metadata_keys
 from imagestore.sql.snapshot import SeesSnapshot
@@ -47,12 +48,16 @@ _parent_id: Final = bindparam("new_parent", type_=ImageIDType)
 
 # Meets the same statement of another link or of a delete of this child, and the UPDATE of a delete of its parent.
 # Without it: "opposite links", "a link to an image that goes"; FOR NO KEY UPDATE would let KEY SHARE by.
-_HOLD_CHILD: Final = (
-    select(images.c.id, images.c.parent, SeesSnapshot(), images.c.top).where(images.c.id == _child_id).with_for_update()
+_HOLD_CHILD: Final = Write(
+    select(images.c.parent, SeesSnapshot(), images.c.top).where(images.c.id == _child_id).with_for_update(), few=True
 )
-_HAS_CHILDREN: Final = select(images.c.id).where(images.c.parent == _child_id).limit(1)
+_HAS_CHILDREN: Final = Read(
+    select(images.c.id).where(images.c.parent == _child_id).limit(literal_column("1")), few=True
+)
 # Meets _HOLD_CHILD of a link of the parent on the fast path, or of its delete. Without it: "a cycle of three".
-_HOLD_PARENT: Final = select(images.c.id).where(images.c.id == _parent_id).with_for_update(read=True, key_share=True)
+_HOLD_PARENT: Final = Write(
+    select(images.c.id).where(images.c.id == _parent_id).with_for_update(read=True, key_share=True), few=True
+)
 # Meets itself: of two that must walk, the second walks after the first has committed. Without it: "a cycle of four", "a cycle that is
 # broken while it is closed".
 _LOCK_LINKS: Final = select(
@@ -61,9 +66,10 @@ _LOCK_LINKS: Final = select(
 _ANCESTRY: Final = select(_WALK.c.id)
 # In a snapshot: meets _HOLD_CHILD of any ancestor. Without it: "a stale walk".
 _HOLD_ANCESTRY: Final = select(images.c.id).where(images.c.id.in_(select(_WALK.c.id))).with_for_update(read=True)
-_SET_PARENT: Final = update(images).where(images.c.id == _child_id).values(parent=_parent_id)
-_CLEAR_PARENT: Final = update(images).where(images.c.id == _child_id).values(parent=None)
-_UNLINK_CHILDREN: Final = update(images).where(images.c.parent == _parent_id).values(parent=None).returning(images.c.id)
+_SET_PARENT: Final = Write(update(images).where(images.c.id == _child_id).values(parent=_parent_id), few=True)
+_UNLINK_CHILDREN: Final = Write(
+    update(images).where(images.c.parent == _parent_id).values(parent=None).returning(images.c.id)
+)
 _NAMES: Final = select(metadata_keys.c.digest).where(
     literal_column("length(value)") == literal_column("71"),
     metadata_keys.c.value == bindparam("named", type_=LargeBinary),
@@ -71,8 +77,8 @@ _NAMES: Final = select(metadata_keys.c.digest).where(
 )
 # Meets _HOLD_CHILD: the UPDATE after it reads the metadata as whoever was changing it has left it. Without it: "a waiting child that is
 # linked elsewhere".
-_HOLD_WAITING: Final = select(images.c.id).where(images.c.id.in_(_NAMES)).order_by(images.c.id).with_for_update()
-_LINK_WAITING: Final = update(images).where(images.c.id.in_(_NAMES)).values(parent=_parent_id)
+_HOLD_WAITING: Final = Write(select(images.c.id).where(images.c.id.in_(_NAMES)).order_by(images.c.id).with_for_update())
+_LINK_WAITING: Final = Write(update(images).where(images.c.id.in_(_NAMES)).values(parent=_parent_id), few=True)
 _WAITED_FOR: Final = (
     select(metadata_keys.c.value)
     .distinct()
@@ -116,8 +122,16 @@ def named(value: bytes) -> ImageID | None:
 
 def hold(connection: Connection, image_id: Digest) -> Child | None:
     """Lock an image for a change of its parent; None where it is no image."""
-    row = connection.execute(_HOLD_CHILD, {"child": image_id}).first()
-    return None if row is None else Child(*row)
+    row = _HOLD_CHILD.first(connection, child=image_id.raw)
+    if row is None:
+        return None
+    parent, sees_snapshot, top = row
+    return Child(
+        ImageID.trusted(image_id),
+        None if parent is None else ImageID.from_raw(parent),
+        bool(sees_snapshot),
+        None if top is None else ChainID("sha256:" + top.hex()),
+    )
 
 
 def link(connection: Connection, child_id: ImageID, parent: ImageID) -> None:
@@ -136,7 +150,7 @@ def link(connection: Connection, child_id: ImageID, parent: ImageID) -> None:
     if _closes_cycle(connection, child, parent):
         raise ParentCycleError(child_id, parent)
     try:
-        connection.execute(_SET_PARENT, {"child": child_id, "new_parent": parent})
+        _set_parent(connection, child, parent)
     except IntegrityError as error:
         if is_foreign_key_violation(error):
             raise ParentNotFoundError(parent) from error
@@ -150,7 +164,7 @@ def follow(connection: Connection, child: Child, value: bytes) -> None:
     if parent is None or not _wait_for(connection, parent) or _closes_cycle(connection, child, parent):
         unlink(connection, child)
     else:
-        connection.execute(_SET_PARENT, {"child": child.id, "new_parent": parent})
+        _set_parent(connection, child, parent)
         _left(connection, child, parent)
 
 
@@ -160,13 +174,13 @@ def unlink(connection: Connection, child: Child) -> None:
     Its row is written in any case: a snapshot that is older must notice that the metadata changes, or "a waiting child that waits
     no longer" is linked.
     """
-    connection.execute(_CLEAR_PARENT, {"child": child.id})
+    _set_parent(connection, child, None)
     _left(connection, child, None)
 
 
 def unlink_children(connection: Connection, parent: Child) -> list[ImageID]:
     """Take away the edges of all children of an image that is held and about to go, and return who they were."""
-    orphans = list(connection.execute(_UNLINK_CHILDREN, {"new_parent": parent.id}).scalars())
+    orphans = [ImageID.from_raw(raw) for (raw,) in _UNLINK_CHILDREN.all(connection, new_parent=parent.id.raw)]
     if orphans and parent.parent is not None:
         _relink_root(connection, parent.id, sees_snapshot=parent.sees_snapshot)
     return orphans
@@ -174,15 +188,18 @@ def unlink_children(connection: Connection, parent: Child) -> list[ImageID]:
 
 def link_waiting(connection: Connection, parent: ImageID) -> None:
     """Make the edges of the images whose metadata already names this one, which has just been created and so closes no cycle."""
-    names = {"named": parent.encode()}
-    if connection.execute(_HOLD_WAITING, names).first() is not None:
-        connection.execute(_LINK_WAITING, {**names, "new_parent": parent})
+    if _HOLD_WAITING.all(connection, named=parent.encode()):
+        _LINK_WAITING.run(connection, named=parent.encode(), new_parent=parent.raw)
 
 
 def link_waiting_many(connection: Connection, parents: Sequence[ImageID]) -> None:
     """`link_waiting` for many images; one query where nothing waits."""
     for value in connection.execute(_WAITED_FOR, {"named": [parent.encode() for parent in parents]}).scalars().all():
         link_waiting(connection, ImageID(value.decode()))
+
+
+def _set_parent(connection: Connection, child: Child, parent: ImageID | None) -> None:
+    _SET_PARENT.run(connection, child=child.id.raw, new_parent=None if parent is None else parent.raw)
 
 
 def _left(connection: Connection, child: Child, parent: ImageID | None) -> None:
@@ -212,10 +229,10 @@ def _closes_cycle(connection: Connection, child: Child, parent: ImageID) -> bool
         return True
     if child.sees_snapshot:
         ancestry = connection.execute(_HOLD_ANCESTRY, {"start": parent}).scalars().all()
-    elif connection.execute(_HAS_CHILDREN, {"child": child.id}).first() is None:
+    elif _HAS_CHILDREN.first(connection, child=child.id.raw) is None:
         return False  # nothing hangs below the child, and whoever would hang something there must hold it first
     else:
-        if connection.execute(_HOLD_PARENT, {"new_parent": parent}).first() is None:
+        if _HOLD_PARENT.first(connection, new_parent=parent.raw) is None:
             raise ParentNotFoundError(parent)
         if connection.dialect.name == "postgresql":
             connection.execute(_LOCK_LINKS)
@@ -231,7 +248,7 @@ def _wait_for(connection: Connection, parent: ImageID) -> bool:
     Without the wait: "a parent that is being created". What no lock can prevent: a caller's snapshot that is older than this call does not
     see that the child waits, creates the image later, and leaves the child without its edge; `imagestore.verify` tells and mends that.
     """
-    while connection.execute(_HOLD_PARENT, {"new_parent": parent}).first() is None:
+    while _HOLD_PARENT.first(connection, new_parent=parent.raw) is None:
         if connection.dialect.name == "sqlite":
             return False
         # The insert waits for the transaction that has inserted the same blob, and so for its image.

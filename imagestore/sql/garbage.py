@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Integer, LargeBinary, bindparam, delete, func
 from imagestore.digest import ChainID, DiffID, Digest
 from imagestore.sql import leases
 from imagestore.sql.engine import pieces
-from imagestore.sql.layers import is_alone, none
+from imagestore.sql.layers import is_alone, no_row
 from imagestore.sql.schema import contents, images, layers, lease_layers
 from imagestore.sql.schema import leases as lease_rows
 from imagestore.sql.types import ChainIDType, Size
@@ -40,7 +40,7 @@ _SKIP_HELD: Final = (
 _DELETE: Final = (
     delete(layers).where(layers.c.chain_id.in_(_chains), is_alone(layers.c.chain_id)).returning(layers.c.parent)
 )
-_has_no_layer: Final = none(layers, layers.c.diff_id == contents.c.diff_id)
+_has_no_layer: Final = no_row(layers, layers.c.diff_id == contents.c.diff_id)
 _UNUSED: Final = (
     select(contents.c.diff_id)
     .where(contents.c.diff_id > _after, _has_no_layer)
@@ -58,9 +58,7 @@ _NAMED: Final = select(contents.c.name).where(contents.c.name.in_(bindparam("nam
 
 def _unreached() -> Any:
     held = (
-        select(lease_layers.c.chain_id)
-        .join(lease_rows, lease_rows.c.id == lease_layers.c.lease)
-        .where(leases.is_alive)
+        select(lease_layers.c.chain_id).join(lease_rows, lease_rows.c.id == lease_layers.c.lease).where(leases.is_alive)
     )
     starts = select(images.c.top.label("chain_id")).where(images.c.top.is_not(None)).union(held).subquery("starts")
     reached = select(starts.c.chain_id).cte("reached", recursive=True)

@@ -13,15 +13,15 @@ from typing import Any, Final
 from sqlalchemy import Connection, LargeBinary, Select, and_, bindparam, func, literal_column, select
 from sqlalchemy.dialects.postgresql import insert
 
-from imagestore.digest import Digest, ImageID
+from imagestore.digest import ChainID, Digest, ImageID
 from imagestore.errors import AmbiguousIDError, CorruptBlobError, ImageNotFoundError
 from imagestore.image import Image
 from imagestore.layer import Link
 from imagestore.sql import blobs, edges, layers, metadata, schema
-from imagestore.sql.driver import Read
+from imagestore.sql.driver import Read, Write
 from imagestore.sql.engine import pieces
 from imagestore.sql.schema import images, metadata_keys
-from imagestore.sql.types import ImageIDType
+from imagestore.sql.types import ChainIDType, ImageIDType
 
 _log: Final = logging.getLogger("imagestore")
 
@@ -91,10 +91,15 @@ METADATA: Final = Read(
     few=True,
 )
 
-_INSERT: Final = insert(images).on_conflict_do_nothing()
+_INSERT: Final = Write(
+    insert(images)
+    .values(id=bindparam("id", type_=ImageIDType), top=bindparam("top", type_=ChainIDType))
+    .on_conflict_do_nothing(),
+    few=True,
+)
 # These meet `edges.hold` of a delete: what an insert has met is there until this transaction ends. Without them, in the words of
 # tests/concurrency/test_locks.py: "create and link, and delete", "create many and link, and delete".
-_HOLD_SHARED: Final = _exists.with_for_update(read=True, key_share=True)
+_HOLD_SHARED: Final = Write(_exists.with_for_update(read=True, key_share=True), few=True)
 _HOLD_MANY: Final = _EXISTING.order_by(images.c.id).with_for_update(read=True, key_share=True)
 
 
@@ -115,20 +120,20 @@ def create(
     for _ in range(_ATTEMPTS):
         if blobs.insert_one(connection, image_id, config):
             break
-        if connection.execute(_HOLD_SHARED, {"image_id": image_id}).first() is not None:
-            blobs.mend(connection, {image_id: config})
+        if _HOLD_SHARED.first(connection, image_id=image_id.raw) is not None:
+            blobs.mend_one(connection, image_id, config)
             return False
     else:
         return adopt(connection, image_id, stack)
-    top = layers.require(connection, stack) if with_content else layers.hold(connection, stack)
-    connection.execute(_INSERT, {"id": image_id, "top": top})
+    hold = layers.require if with_content else layers.hold
+    _insert(connection, image_id, hold(connection, stack))
     edges.link_waiting(connection, image_id)
     return True
 
 
 def adopt(connection: Connection, image_id: ImageID, stack: Sequence[Link] = ()) -> bool:
     """Make the row of an image whose blob is there without one: the index was damaged, or an earlier release could not read it."""
-    inserted = connection.execute(_INSERT, {"id": image_id, "top": layers.hold(connection, stack)}).rowcount > 0
+    inserted = _insert(connection, image_id, layers.hold(connection, stack))
     edges.link_waiting(connection, image_id)
     metadata.reindex(connection, image_id)
     return inserted
@@ -157,7 +162,7 @@ def get(connection: Connection, image_id: ImageID) -> Image:
     if row is None:
         raise ImageNotFoundError(image_id)
     _, config, parent = row
-    return image_of(image_id, config, parent)
+    return _image_of(image_id, config, parent)
 
 
 def get_many(connection: Connection, image_ids: Iterable[ImageID]) -> dict[ImageID, Image]:
@@ -168,7 +173,7 @@ def get_many(connection: Connection, image_ids: Iterable[ImageID]) -> dict[Image
     """
     wanted = list(dict.fromkeys(image_ids))
     found = {
-        row.id: image_of(*row)
+        row.id: _image_of(*row)
         for some in pieces(wanted)
         for row in connection.execute(_SELECT_MANY, {"image_ids": some})
     }
@@ -233,9 +238,9 @@ def search(connection: Connection, term: str) -> ImageID:
 
     Source: moby's Store.Search, distribution's ``digestset.Lookup``.
     """
-    bounds = search_bounds(term)
+    bounds = _search_bounds(term)
     found = [] if bounds is None else SEARCH.all(connection, low=bounds[0], high=bounds[1])
-    return only(term, [ImageID.from_raw(raw) for (raw,) in found])
+    return _only(term, [ImageID.from_raw(raw) for (raw,) in found])
 
 
 def children(connection: Connection, image_id: ImageID) -> list[ImageID]:
@@ -274,7 +279,7 @@ def set_metadata(connection: Connection, image_id: ImageID, key: bytes, value: b
         ImageNotFoundError: there is no such image.
     """
     if key == metadata.BUILT_LOCALLY:
-        found = connection.execute(_HOLD_SHARED, {"image_id": image_id}).first() is not None
+        found = _HOLD_SHARED.first(connection, image_id=image_id.raw) is not None
         if found:
             metadata.put(connection, image_id, key, value)
     else:
@@ -313,7 +318,7 @@ def delete_blob(connection: Connection, digest: Digest) -> layers.Freed:
     return layers.NOTHING if image is None else _free(connection, image)
 
 
-def image_of(image_id: ImageID, config: bytes, parent: bytes | None) -> Image:
+def _image_of(image_id: ImageID, config: bytes, parent: bytes | None) -> Image:
     """The image of a row, its bytes verified and not parsed.
 
     Raises:
@@ -327,7 +332,7 @@ def parent_of(value: bytes | None) -> ImageID | None:
     return None if value is None else ImageID.stated(value.decode("utf-8", "surrogateescape"))
 
 
-def search_bounds(term: str) -> tuple[bytes, bytes] | None:
+def _search_bounds(term: str) -> tuple[bytes, bytes] | None:
     """The lowest and the highest raw ID that a short ID can mean, or None where no ID can begin with it. Pure."""
     algorithm, colon, digits = term.rpartition(":")
     if (colon and (algorithm != "sha256" or not digits)) or not _HEX.fullmatch(digits):
@@ -335,7 +340,7 @@ def search_bounds(term: str) -> tuple[bytes, bytes] | None:
     return bytes.fromhex(digits.ljust(64, "0")), bytes.fromhex(digits.ljust(64, "f"))
 
 
-def only(term: str, found: Sequence[ImageID]) -> ImageID:
+def _only(term: str, found: Sequence[ImageID]) -> ImageID:
     """The one image that a search has found.
 
     Raises:
@@ -347,6 +352,10 @@ def only(term: str, found: Sequence[ImageID]) -> ImageID:
     if len(found) > 1:
         raise AmbiguousIDError(term, found)
     return found[0]
+
+
+def _insert(connection: Connection, image_id: ImageID, top: ChainID | None) -> bool:
+    return _INSERT.run(connection, id=image_id.raw, top=None if top is None else Digest(top).raw) > 0
 
 
 def _free(connection: Connection, image: edges.Child) -> layers.Freed:
@@ -363,14 +372,14 @@ def _create_batch(
 ) -> None:
     for _ in range(_ATTEMPTS):
         there = connection.execute(_HOLD_MANY, {"image_ids": sorted(missing)}).scalars().all()
-        blobs.mend(connection, {image_id: missing.pop(image_id) for image_id in there})
+        blobs.mend_many(connection, {image_id: missing.pop(image_id) for image_id in there})
         inserted = [ImageID.trusted(digest) for digest in blobs.insert_many(connection, missing)]
         if inserted:
             new = {image_id: stacks.get(image_id, ()) for image_id in inserted}
             hold = layers.require_many if with_content else layers.hold_many
             hold(connection, new.values())
             connection.execute(
-                _INSERT, [{"id": image_id, "top": layers.top_of(stack)} for image_id, stack in new.items()]
+                _INSERT.statement, [{"id": image_id, "top": layers.top_of(stack)} for image_id, stack in new.items()]
             )
             edges.link_waiting_many(connection, inserted)
         for image_id in inserted:
@@ -385,6 +394,6 @@ def _sound(rows: Iterable[tuple[bytes, bytes, bytes | None]]) -> Iterator[Image]
     for raw, config, parent in rows:
         image_id = ImageID.from_raw(raw)
         try:
-            yield image_of(image_id, config, parent)
+            yield _image_of(image_id, config, parent)
         except CorruptBlobError as error:
             _log.error("invalid image access: %s: %s", image_id, error)

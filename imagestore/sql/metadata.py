@@ -17,7 +17,7 @@ from imagestore.errors import BlobNotFoundError, InvalidTimeError
 from imagestore.gojson import GoTime
 from imagestore.sql import edges
 from imagestore.sql.blobs import verified
-from imagestore.sql.driver import Read
+from imagestore.sql.driver import Read, Write
 from imagestore.sql.driver_errors import is_foreign_key_violation
 from imagestore.sql.engine import pieces
 from imagestore.sql.schema import blobs, images, metadata_keys
@@ -36,10 +36,13 @@ _row: Final = (metadata_keys.c.digest == _blob, metadata_keys.c.key == _key)
 _insert: Final = insert(metadata_keys).values(
     digest=_blob, key=_key, value=bindparam("metadata_value", type_=LargeBinary)
 )
-_UPSERT: Final = _insert.on_conflict_do_update(
-    index_elements=[metadata_keys.c.digest, metadata_keys.c.key], set_={"value": _insert.excluded.value}
+_UPSERT: Final = Write(
+    _insert.on_conflict_do_update(
+        index_elements=[metadata_keys.c.digest, metadata_keys.c.key], set_={"value": _insert.excluded.value}
+    ),
+    few=True,
 )
-_DELETE: Final = delete(metadata_keys).where(*_row)
+_DELETE: Final = Write(delete(metadata_keys).where(*_row), few=True)
 _DELETE_OF_MANY: Final = delete(metadata_keys).where(
     metadata_keys.c.digest.in_(bindparam("blobs", expanding=True)), metadata_keys.c.key == _key
 )
@@ -64,7 +67,7 @@ _SELECT_OF_MANY: Final = (
 )
 _SELECT_ALL: Final = select(metadata_keys.c.key, metadata_keys.c.value).where(metadata_keys.c.digest == _blob)
 _SET_TIME: Final = {
-    key: update(images).where(images.c.id == _blob).values({column: bindparam("time")})
+    key: Write(update(images).where(images.c.id == _blob).values({column: bindparam("time")}), few=True)
     for key, column in _TIMES.items()
 }
 
@@ -186,7 +189,7 @@ def _write(
 
 def _upsert(connection: Connection, digest: Digest, key: bytes, value: bytes | None) -> None:
     try:
-        connection.execute(_UPSERT, {"blob": digest, "metadata_key": key, "metadata_value": value})
+        _UPSERT.run(connection, blob=digest.raw, metadata_key=key, metadata_value=value)
     except IntegrityError as error:
         if is_foreign_key_violation(error):
             raise BlobNotFoundError(digest) from error
@@ -194,7 +197,7 @@ def _upsert(connection: Connection, digest: Digest, key: bytes, value: bytes | N
 
 
 def _delete(connection: Connection, digest: Digest, key: bytes, _value: bytes | None) -> None:
-    connection.execute(_DELETE, {"blob": digest, "metadata_key": key})
+    _DELETE.run(connection, blob=digest.raw, metadata_key=key)
 
 
 def _index_parent(connection: Connection, digest: Digest, _key: bytes, value: bytes | None) -> bool:
@@ -205,4 +208,4 @@ def _index_parent(connection: Connection, digest: Digest, _key: bytes, value: by
 
 
 def _index_time(connection: Connection, digest: Digest, key: bytes, value: bytes | None) -> bool:
-    return connection.execute(_SET_TIME[key], {"blob": digest, "time": indexed_time(value)}).rowcount > 0
+    return _SET_TIME[key].run(connection, blob=digest.raw, time=indexed_time(value)) > 0

@@ -32,7 +32,7 @@ from imagestore.digest import ImageID
 from imagestore.errors import ImageNotFoundError
 from imagestore.sql.driver import Read
 from imagestore.sql.engine import pieces
-from imagestore.sql.layers import none
+from imagestore.sql.layers import no_row
 from imagestore.sql.schema import contents, images, layers, lease_layers
 from imagestore.sql.trie import FIRST, next_image, next_layer, parent_of
 from imagestore.sql.types import ImageIDType, Size
@@ -98,9 +98,9 @@ def _stacks(chosen: Any) -> CTE:
 def _is_its_own(owner: Any, chain: Any, above: Any) -> Any:
     upper, other = layers.alias("upper"), images.alias("other")
     return and_(
-        none(other, and_(other.c.top == chain, other.c.id != owner)),
-        none(lease_layers, lease_layers.c.chain_id == chain),
-        none(upper, and_(upper.c.parent == chain, upper.c.chain_id != above)),
+        no_row(other, and_(other.c.top == chain, other.c.id != owner)),
+        no_row(lease_layers, lease_layers.c.chain_id == chain),
+        no_row(upper, and_(upper.c.parent == chain, upper.c.chain_id != above)),
     )
 
 
@@ -205,7 +205,7 @@ def _freed(stack: CTE) -> Any:
     kept = select(contents.c.size).where(contents.c.diff_id == alone.c.diff_id).correlate_except(contents)
     goes = (
         select(alone.c.owner, alone.c.diff_id, kept.scalar_subquery().label("size"))
-        .where(none(another, stays))
+        .where(no_row(another, stays))
         .distinct()
         .subquery("goes")
     )
