@@ -30,8 +30,15 @@ def test_what_is_written_is_read_again(time):
     )
 )
 def test_it_agrees_with_datetime(moment):
-    found = GoTime.parse(moment.isoformat()).to_datetime()
+    time = GoTime.parse(moment.isoformat())
+    found = time.to_datetime()
     assert (found, found.utcoffset()) == (moment, moment.utcoffset())
+    assert GoTime.from_datetime(moment) == time
+
+
+def test_a_datetime_without_a_time_zone_is_no_time():
+    with pytest.raises(InvalidTimeError, match="has no time zone"):
+        GoTime.from_datetime(datetime(2020, 1, 2))  # noqa: DTZ001  that is the point
 
 
 @given(times, times)
