@@ -110,10 +110,6 @@ def _nearest(chosen: Any) -> CTE:
     It goes as that of `imagestore.sql.trie.derived`, but where that ends, this one goes on with the layer below ``base``, on which it
     leaves out ``base``, where it has been.
     """
-
-    def other(chain: Any, owner: Any) -> Any:
-        return next_image(chain, FIRST, lambda found: found.c.id != owner)
-
     walk = (
         select(
             images.c.id.label("owner"),
@@ -124,7 +120,7 @@ def _nearest(chosen: Any) -> CTE:
             images.c.top.label("chain"),
             cast(null(), LargeBinary).label("parent"),
             _false.label("up"),
-            other(images.c.top, images.c.id).label("image"),
+            next_image(images.c.top, FIRST, images.c.id).label("image"),
             next_layer(images.c.top, FIRST).label("found"),
         )
         .where(chosen, images.c.top.is_not(None))
@@ -133,9 +129,6 @@ def _nearest(chosen: Any) -> CTE:
     onward, back = walk.c.found.is_not(None), walk.c.up
     done = and_(not_(onward), or_(and_(not_(back), walk.c.parent.is_(None)), and_(back, walk.c.parent == walk.c.base)))
     under = parent_of(walk.c.parent)
-
-    def next_above(parent: Any, after: Any, known: Any = walk.c.known) -> Any:
-        return next_layer(parent, after, lambda upper: upper.c.chain_id != known)
 
     return walk.union_all(
         select(
@@ -152,12 +145,15 @@ def _nearest(chosen: Any) -> CTE:
                 else_=under,
             ),
             not_(or_(onward, done)),
-            case((onward, other(walk.c.found, walk.c.owner)), (done, other(walk.c.below, walk.c.owner))),
             case(
-                (onward, next_above(walk.c.found, FIRST)),
-                (done, next_above(walk.c.below, FIRST, walk.c.base)),
-                (back, next_above(under, walk.c.parent)),
-                else_=next_above(walk.c.parent, walk.c.chain),
+                (onward, next_image(walk.c.found, FIRST, walk.c.owner)),
+                (done, next_image(walk.c.below, FIRST, walk.c.owner)),
+            ),
+            case(
+                (onward, next_layer(walk.c.found, FIRST)),
+                (done, next_layer(walk.c.below, FIRST, walk.c.base)),
+                (back, next_layer(under, walk.c.parent, walk.c.known)),
+                else_=next_layer(walk.c.parent, walk.c.chain, walk.c.known),
             ),
         ).where(walk.c.image.is_(None), or_(not_(done), walk.c.below.is_not(None)))
     )

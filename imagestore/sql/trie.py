@@ -78,21 +78,18 @@ class Derived(NamedTuple):
     place: bytes = b""
 
 
-def next_image(chain: Any, after: Any, *conditions: Any) -> Any:
-    """The first image with these layers and no more whose ID is above another, or NULL. One probe of an index."""
+def next_image(chain: Any, after: Any, but: Any = FIRST) -> Any:
+    """The first image with these layers and no more whose ID is above another, or NULL; but for one. One probe of an index."""
     found = images.alias("found")
-    conditions = found.c.top == chain, found.c.id > after, *(each(found) for each in conditions)
-    return (
-        select(found.c.id).where(*conditions).order_by(found.c.id).limit(_one).correlate_except(found).scalar_subquery()
-    )
+    chosen = select(found.c.id).where(found.c.top == chain, found.c.id > after, found.c.id != but)
+    return chosen.order_by(found.c.id).limit(_one).correlate_except(found).scalar_subquery()
 
 
-def next_layer(parent: Any, after: Any, *conditions: Any) -> Any:
-    """The first layer on a stack whose chain ID is above another, or NULL. One probe of an index."""
+def next_layer(parent: Any, after: Any, but: Any = FIRST) -> Any:
+    """The first layer on a stack whose chain ID is above another, or NULL; but for one. One probe of an index."""
     upper = layers.alias("upper")
-    conditions = upper.c.parent == parent, upper.c.chain_id > after, *(each(upper) for each in conditions)
-    chosen = select(upper.c.chain_id).where(*conditions).order_by(upper.c.chain_id).limit(_one)
-    return chosen.correlate_except(upper).scalar_subquery()
+    chosen = select(upper.c.chain_id).where(upper.c.parent == parent, upper.c.chain_id > after, upper.c.chain_id != but)
+    return chosen.order_by(upper.c.chain_id).limit(_one).correlate_except(upper).scalar_subquery()
 
 
 def parent_of(chain: Any) -> Any:
@@ -111,9 +108,6 @@ def _bases() -> Select[Any]:
     after_chain = bindparam("after_chain", type_=LargeBinary)
     is_first_page = func.length(after_chain) == _zero
 
-    def others(chain: Any, after: Any) -> Any:
-        return next_image(chain, after, lambda found: found.c.id != _image_id)
-
     begins = or_(is_first_page, images.c.top == after_chain)
     walk = (
         select(
@@ -121,7 +115,7 @@ def _bases() -> Select[Any]:
             parent_of(images.c.top).label("parent"),
             _zero.label("distance"),
             case((begins, limit), else_=literal_column("0", BigInteger)).label("wanted"),
-            case((begins, others(images.c.top, _after_id))).label("image"),
+            case((begins, next_image(images.c.top, _after_id, _image_id))).label("image"),
         )
         .where(images.c.id == _image_id)
         .cte("walk", recursive=True)
@@ -137,7 +131,7 @@ def _bases() -> Select[Any]:
             case((at_image, walk.c.parent), else_=parent_of(walk.c.parent)),
             walk.c.distance + case((at_image, _zero), else_=_one),
             wanted,
-            case((wanted > _zero, others(chain, after))),
+            case((wanted > _zero, next_image(chain, after, _image_id))),
         ).where(or_(at_image, walk.c.parent.is_not(None)))
     )
     shown = or_(walk.c.image.is_not(None), walk.c.parent.is_(None))
