@@ -5,7 +5,8 @@
     content.py        ContentContract, for any `imagestore.content.place.Content`
     layer_store.py    LayerStoreContract, for a store that has a place for content
     layer_stores.py   LayerStoresContract, for a store that takes layer stores
-    references.py     ReferencesContract, for a store on a database
+    lineage.py        LineageContract, for a store on a database
+    references.py     ReferencesContract, likewise
     transactions.py   TransactionsContract, for a store on an engine
     subject.py        what a subclass provides
     makers.py         configurations of images, plain and random
@@ -22,6 +23,7 @@ from imagestore.testing.content import ContentContract
 from imagestore.testing.layer_store import LayerStoreContract
 from imagestore.testing.layer_stores import LayerStoresContract
 from imagestore.testing.layers import RecordingLayerStore
+from imagestore.testing.lineage import LineageContract
 from imagestore.testing.makers import make_config, make_diff_id, make_digest, make_image, make_layer, make_random_config
 from imagestore.testing.references import ReferencesContract
 from imagestore.testing.refusal import refusal
@@ -32,6 +34,7 @@ __all__ = [
     "ContentContract",
     "LayerStoreContract",
     "LayerStoresContract",
+    "LineageContract",
     "ListsMetadataKeysContract",
     "RecordingLayerStore",
     "ReferencesContract",

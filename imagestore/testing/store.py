@@ -7,9 +7,10 @@
         def reopen(self, store, layer_stores=None): ...
         def damage(self, store, digest, data): ...
 
-`StoreContract` holds for every store, also for one that has joined a connection or was restored over a backend. Two more, with the same
-three methods, hold for some: `imagestore.testing.layer_stores.LayerStoresContract` for those that take layer stores, which is all but the
-joined ones, and `imagestore.testing.transactions.TransactionsContract` for those on an engine. Nothing here imports pytest.
+`StoreContract` holds for every store, also for one that has joined a connection or was restored over a backend. More, with the same three
+methods, hold for some: `imagestore.testing.lineage.LineageContract` and `imagestore.testing.references.ReferencesContract` for those on a
+database, `imagestore.testing.layer_stores.LayerStoresContract` for those that take layer stores, which is all but the joined ones, and
+`imagestore.testing.transactions.TransactionsContract` for those on an engine. Nothing here imports pytest.
 """
 
 from __future__ import annotations
