@@ -17,7 +17,7 @@ def reads():
     for module in (blobs, images, lineage, metadata, sharing, trie, uses):
         for name, value in vars(module).items():
             named = value.items() if isinstance(value, dict) else [("", value)]
-            yield from ((f"{module.__name__}.{name}{key}", read) for key, read in named if isinstance(read, Read))
+            yield from ((f"{module.__name__}.{name}{key}", read) for key, read in named if type(read) is Read)
 
 
 READS = dict(reads())
