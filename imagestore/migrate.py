@@ -1,8 +1,9 @@
 """The tables and their revisions: create, upgrade, downgrade, and compare with what this release expects.
 
 Every function takes a Connection. In a transaction it joins: what it does is a savepoint there, and commits or rolls back with the
-caller's own work. Otherwise it commits by itself, on SQLite once, on PostgreSQL after each revision, so that one revision may need to
-run outside of a transaction. Either way one migration at a time runs on a database, and whoever comes second finds the work done.
+caller's own work. Otherwise it commits by itself after each revision, and after each page of images that are put into the trie of layers,
+so that what was interrupted goes on where it was. Either way one migration at a time runs on a database, and whoever comes second finds
+the work done.
 
 The lock is SQLite's write lock; on PostgreSQL it is an advisory lock of a transaction, because PgBouncer hands those of a session to
 strangers. Which revision the tables stand at is in `imagestore.sql.revision`, which does not load Alembic.
@@ -96,6 +97,9 @@ def upgrade(
         UnusableBindError: as for `create`; or a revision on the way cannot run in a transaction, and the connection is in one.
     """
     target = _position(revision)
+    if connection.dialect.name == "sqlite" and not connection.in_transaction():
+        _upgrade_in_steps(connection, target, schema, timeout)
+        return
     with _alone(connection, schema, timeout) as joined:
         standing = _standing(connection, schema)
         _upgrade(connection, revisions.REVISIONS[standing:target], schema, joined=joined)
@@ -280,14 +284,33 @@ def _keep_lock(connection: Connection) -> None:
 
 
 def _upgrade(connection: Connection, chosen: Sequence[str], schema: str | None, *, joined: bool) -> None:
-    scripts = _scripts_of(chosen, joined=joined)
-    for script in scripts:
+    for script in _scripts_of(chosen, joined=joined):
         if script.revision == _FILLED:
             _fill(connection, schema)
-        with _transaction_of(script, connection):
-            if script.down_revision is None and schema is not None and not inspect(connection).has_schema(schema):
-                connection.execute(CreateSchema(schema, if_not_exists=True))
-            _run(connection, script, schema, upwards=True)
+        _apply(connection, script, schema)
+
+
+def _upgrade_in_steps(connection: Connection, target: int, schema: str | None, timeout: float) -> None:
+    """On SQLite, where the lock of migrations is that of all writers: each revision and each page of images in a transaction of its own."""
+    after: bytes | None = None
+    while True:
+        with _alone(connection, schema, timeout):
+            chosen = revisions.REVISIONS[_standing(connection, schema) : target]
+            if not chosen:
+                return
+            if chosen[0] == _FILLED:
+                start = tops.find_filled(connection) if after is None else after
+                after = tops.fill(connection, start, _PAGE, _stack_of)
+                if after is not None:
+                    continue
+            _apply(connection, _scripts_of(chosen[:1], joined=False)[0], schema)
+
+
+def _apply(connection: Connection, script: Script, schema: str | None) -> None:
+    with _transaction_of(script, connection):
+        if script.down_revision is None and schema is not None and not inspect(connection).has_schema(schema):
+            connection.execute(CreateSchema(schema, if_not_exists=True))
+        _run(connection, script, schema, upwards=True)
 
 
 def _downgrade(connection: Connection, chosen: Sequence[str], schema: str | None, *, joined: bool) -> None:

@@ -89,9 +89,17 @@ def upgrade(op: Operations) -> None:
         sa.CheckConstraint("slot = 1", name="imagestore_content_location_slot_ck"),
         sqlite_strict=True,
     )
-    # A foreign key goes into the same statement: SQLite adds none later, and the table must not be made anew.
-    reference = sa.ForeignKey("imagestore_layers.chain_id", name="imagestore_images_top_fk")
-    op.add_column("imagestore_images", sa.Column("top", sa.LargeBinary, reference), inline_references=True)
+    if op.get_context().dialect.name == "sqlite":
+        # A foreign key goes into the same statement: none is added later, and the table must not be made anew.
+        op.execute(
+            "ALTER TABLE imagestore_images ADD COLUMN top BLOB "
+            "CONSTRAINT imagestore_images_top_fk REFERENCES imagestore_layers (chain_id)"
+        )
+    else:
+        op.add_column("imagestore_images", sa.Column("top", sa.LargeBinary))
+        op.create_foreign_key(
+            "imagestore_images_top_fk", "imagestore_images", "imagestore_layers", ["top"], ["chain_id"]
+        )
 
 
 def downgrade(op: Operations) -> None:

@@ -39,7 +39,7 @@ def host_connection(database_url, connect):
 
 @pytest.fixture
 def next_release(tmp_path):
-    """Within it, this is a later release: with 0002, and with 0003, which cannot run in a transaction."""
+    """Within it, this is a later release, with two revisions more, of which the second cannot run in a transaction."""
     known = write_revisions(tmp_path / "migrations", after=revision.HEAD)
 
     @contextmanager

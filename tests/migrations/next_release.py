@@ -22,7 +22,7 @@ def downgrade(op):
     op.drop_column("imagestore_images", "note")
 '''
 
-NOT_TRANSACTIONAL = '''"""An index on last use."""
+NOT_TRANSACTIONAL = '''"""An index on the last update."""
 
 import contextlib
 
@@ -36,16 +36,16 @@ def upgrade(op):
     online = op.get_bind().dialect.name == "postgresql"
     with context.autocommit_block() if online else contextlib.nullcontext():
         op.create_index(
-            "imagestore_images_last_used_ix",
+            "imagestore_images_last_updated_ix",
             "imagestore_images",
-            ["last_used"],
+            ["last_updated"],
             schema=context.version_table_schema,
             postgresql_concurrently=True,
         )
 
 
 def downgrade(op):
-    op.drop_index("imagestore_images_last_used_ix", "imagestore_images", schema=op.get_context().version_table_schema)
+    op.drop_index("imagestore_images_last_updated_ix", "imagestore_images", schema=op.get_context().version_table_schema)
 '''
 
 

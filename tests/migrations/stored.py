@@ -1,4 +1,6 @@
-"""What the databases under data/ hold, and how one is made: ``python -m tests.migrations.stored``, once for each new revision.
+"""What the databases under data/ hold, and how one is made: ``python -m tests.migrations.stored 0003``, once for each new revision.
+
+At 0002 the layers are not filled in yet: that is what an upgrade leaves that was interrupted.
 
 A database stays as it is from then on: a file for SQLite, and for PostgreSQL what pg_dump wrote, without the settings of its session.
 """
@@ -6,15 +8,17 @@ A database stays as it is from then on: a file for SQLite, and for PostgreSQL wh
 from __future__ import annotations
 
 import subprocess
+import sys
 from pathlib import Path
 
 import sqlalchemy
 from sqlalchemy import Connection, insert, make_url, text
 
 from imagestore import migrate
-from imagestore.digest import Digest, ImageID
+from imagestore.digest import ChainID, DiffID, Digest, ImageID, chain_id
 from imagestore.sql import schema
 from imagestore.testing import postgres
+from imagestore.testing.makers import make_diff_id
 
 FOLDER = Path(__file__).parent / "data"
 
@@ -45,8 +49,27 @@ IMAGES = {
 }
 
 
-def fill(connection: Connection) -> None:
-    """Put all of it into a database at this release's revision."""
+TOPS = dict(zip((BASE_ID, CHILD_ID, WAITING_ID), map(ChainID, LAYERS), strict=True))
+ALONE = make_diff_id("of no image")  # a layer that a lease holds alone, upon that of the first image
+ALONE_CHAIN = chain_id([LAYERS[0], ALONE])
+LEASE = "0123456789abcdef" * 2
+IDENTITY = "f" * 32
+KNOWN_LAYERS = {(ChainID(layer), DiffID(layer), None, None) for layer in LAYERS}
+"""What the configurations say."""
+
+REGISTERED = {(ALONE_CHAIN, ALONE, ChainID(LAYERS[0]), 700)}
+BESIDE = {
+    schema.contents: (ALONE, f"{LEASE}-1", 10_240),
+    schema.leases: (LEASE, "9999-12-31T23:59:59.999999000Z", '{"job": "7"}'),
+    schema.lease_layers: (LEASE, ALONE_CHAIN),
+    schema.references: ("docker.io/library/app:1", "docker.io/library/app", BASE_ID),
+    schema.content_location: (1, IDENTITY),
+}
+"""A row of each table that came with the layers."""
+
+
+def fill(connection: Connection, revision: str) -> None:
+    """Put into a database what it can hold at a revision."""
     blobs = [{"digest": digest, "data": data} for digest, data in BLOBS.items()]
     images = [
         dict(zip(("id", "parent", "last_updated", "last_used"), (id, *rest), strict=True))
@@ -54,8 +77,16 @@ def fill(connection: Connection) -> None:
     ]
     metadata = [{"digest": digest, "key": key, "value": value} for (digest, key), value in METADATA.items()]
     connection.execute(insert(schema.blobs), blobs)
+    if revision >= "0003":
+        names = [column.name for column in schema.layers.columns]
+        rows = [dict(zip(names, row, strict=True)) for row in (*sorted(KNOWN_LAYERS), *REGISTERED)]  # type: ignore[type-var]
+        connection.execute(insert(schema.layers), rows)
+        images = [{**image, "top": TOPS[image["id"]]} for image in images]
     connection.execute(insert(schema.images), images)
     connection.execute(insert(schema.metadata_keys), metadata)
+    if revision >= "0003":
+        for table, row in BESIDE.items():
+            connection.execute(insert(table).values(row))
     connection.commit()
 
 
@@ -82,26 +113,26 @@ def run_script(url: str, sql: str) -> None:
     engine.dispose()
 
 
-def _make(url: str) -> None:
+def _make(url: str, revision: str) -> None:
     engine = sqlalchemy.create_engine(url)
     with engine.connect() as connection:
         if engine.dialect.name == "sqlite":
             connection.execute(text("PRAGMA page_size = 512"))
             connection.rollback()
-        migrate.create(connection)
-        fill(connection)
+        migrate.upgrade(connection, revision)
+        fill(connection, revision)
     engine.dispose()
 
 
-def main() -> None:
-    """Make the databases of this release's revision."""
-    path = FOLDER / migrate.head()
+def main(revision: str) -> None:
+    """Make the databases of a revision."""
+    path = FOLDER / revision
     sqlite = path.with_suffix(".sqlite")
     sqlite.unlink(missing_ok=True)
-    _make(f"sqlite:///{sqlite}")
+    _make(f"sqlite:///{sqlite}", revision)
     with postgres.postgres_server() as server:
         url = make_url(server.create_database())
-        _make(url.render_as_string(hide_password=False))
+        _make(url.render_as_string(hide_password=False), revision)
         programs = Path(postgres._bundled_programs())
         options = [
             "--inserts",
@@ -118,4 +149,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import sqlalchemy
 from alembic.autogenerate import compare_metadata
@@ -25,11 +27,16 @@ CATALOG = {
 }
 
 
+# SQLite writes a foreign key of a column that was added later beside that column; `migrate.check` compares whose they are.
+FOREIGN_KEY = re.compile(r"FOREIGN KEY ?\(\w+\)")
+
+
 def catalog(connection):
     """What the database itself says about our tables: constraints, kinds of tables, conditions of indexes."""
     rows = connection.execute(text(CATALOG[connection.dialect.name]), {"versions": schema.VERSION_TABLE})
     found = {
-        name: " ".join(sorted(" ".join(definition.split()).replace(",", " ").split())) for name, definition in rows
+        name: sorted(FOREIGN_KEY.sub("", " ".join(definition.split())).replace(",", " ").split())
+        for name, definition in rows
     }
     connection.rollback()
     return found
@@ -44,6 +51,7 @@ def test_the_revisions_make_exactly_the_tables_of_the_schema(connection):
     connection.commit()
     migrate.create(connection)
     assert catalog(connection) == expected
+    assert migrate.check(connection) == []
 
 
 @pytest.mark.parametrize(
@@ -51,7 +59,7 @@ def test_the_revisions_make_exactly_the_tables_of_the_schema(connection):
     [
         ("CREATE TABLE imagestore_more (id INTEGER)", ["unexpected table: imagestore_more"]),
         ("ALTER TABLE imagestore_blobs ADD COLUMN more TEXT", ["unexpected column: imagestore_blobs.more"]),
-        ("ALTER TABLE imagestore_images DROP COLUMN last_used", ["missing column: imagestore_images.last_used"]),
+        ("ALTER TABLE imagestore_images DROP COLUMN last_updated", ["missing column: imagestore_images.last_updated"]),
         ("CREATE INDEX more ON imagestore_blobs (data)", ["unexpected index: more on imagestore_blobs"]),
         ("DROP INDEX imagestore_images_parent_ix", ["missing index: imagestore_images_parent_ix on imagestore_images"]),
         (

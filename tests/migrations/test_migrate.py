@@ -104,7 +104,7 @@ def test_a_later_revision_and_back_with_data(connection, next_release):
         require_head(connection)
         assert sorted(migrate.check(connection)) == [
             "unexpected column: imagestore_images.note",
-            "unexpected index: imagestore_images_last_used_ix on imagestore_images",
+            "unexpected index: imagestore_images_last_updated_ix on imagestore_images",
         ]
         migrate.downgrade(connection, HEAD)
         assert migrate.check(connection) == []
@@ -208,7 +208,8 @@ class TestInTheTransactionOfAHost:
         with next_release() as (first, second):
             with joined.begin():
                 with pytest.raises(
-                    UnusableBindError, match=rf"revision {second} \(An index on last use\).*imagestore db upgrade"
+                    UnusableBindError,
+                    match=rf"revision {second} \(An index on the last update\).*imagestore db upgrade",
                 ):
                     migrate.upgrade(joined)
                 assert migrate.current(joined) == HEAD

@@ -16,9 +16,14 @@ SUFFIX = {"sqlite": ".sqlite", "postgresql": ".sql"}
 
 
 @pytest.fixture(params=REVISIONS)
-def old_url(request, database_url):
+def revision(request):
+    return request.param
+
+
+@pytest.fixture
+def old_url(revision, database_url):
     suffix = SUFFIX[make_url(database_url).get_backend_name()]
-    stored.load(stored.FOLDER / f"{request.param}{suffix}", database_url)
+    stored.load(stored.FOLDER / f"{revision}{suffix}", database_url)
     return database_url
 
 
@@ -27,7 +32,7 @@ def test_every_revision_has_its_database():
         assert {path.stem for path in stored.FOLDER.glob(f"*{suffix}")} == set(REVISIONS)
 
 
-def test_an_old_database_is_upgraded_with_all_that_it_holds(old_url, connect):
+def test_an_old_database_is_upgraded_with_all_that_it_holds(old_url, revision, connect):
     connection = connect(old_url)
     migrate.upgrade(connection)
     require_head(connection)
@@ -35,8 +40,14 @@ def test_an_old_database_is_upgraded_with_all_that_it_holds(old_url, connect):
     assert {row.digest: row.data for row in connection.execute(select(schema.blobs))} == stored.BLOBS
     keys = connection.execute(select(schema.metadata_keys))
     assert {(digest, key): value for digest, key, value in keys} == stored.METADATA
-    images = connection.execute(select(schema.images))
+    images = connection.execute(select(schema.images)).all()
     assert {row.id: (row.parent, row.last_updated, row.last_used) for row in images} == stored.IMAGES
+    assert {row.id: row.top for row in images} == stored.TOPS
+    has_layers = revision >= "0003"
+    layers = set(map(tuple, connection.execute(select(schema.layers))))
+    assert layers == (stored.KNOWN_LAYERS | stored.REGISTERED if has_layers else stored.KNOWN_LAYERS)
+    for table, row in stored.BESIDE.items():
+        assert list(map(tuple, connection.execute(select(table)))) == ([row] if has_layers else [])
     connection.rollback()
     migrate.downgrade(connection, "base")
     assert migrate.current(connection) is None
