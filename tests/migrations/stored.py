@@ -71,7 +71,7 @@ BESIDE = {
 def fill(connection: Connection, revision: str) -> None:
     """Put into a database what it can hold at a revision."""
     blobs = [{"digest": digest, "data": data} for digest, data in BLOBS.items()]
-    images = [
+    images: list[dict[str, object]] = [
         dict(zip(("id", "parent", "last_updated", "last_used"), (id, *rest), strict=True))
         for id, rest in IMAGES.items()
     ]
@@ -79,9 +79,9 @@ def fill(connection: Connection, revision: str) -> None:
     connection.execute(insert(schema.blobs), blobs)
     if revision >= "0003":
         names = [column.name for column in schema.layers.columns]
-        rows = [dict(zip(names, row, strict=True)) for row in (*sorted(KNOWN_LAYERS), *REGISTERED)]  # type: ignore[type-var]
+        rows = [dict(zip(names, row, strict=True)) for row in (*sorted(KNOWN_LAYERS), *REGISTERED)]
         connection.execute(insert(schema.layers), rows)
-        images = [{**image, "top": TOPS[image["id"]]} for image in images]
+        images = [{**image, "top": top} for image, top in zip(images, map(TOPS.get, IMAGES), strict=True)]
     connection.execute(insert(schema.images), images)
     connection.execute(insert(schema.metadata_keys), metadata)
     if revision >= "0003":
