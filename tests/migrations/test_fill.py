@@ -13,14 +13,14 @@ from sqlalchemy.exc import DBAPIError
 
 from imagestore import Store, migrate
 from imagestore.errors import SchemaTooOldError
-from imagestore.sql import schema
+from imagestore.sql import schema, tops
 from imagestore.sql.engine import create_engine
 from imagestore.sql.revision import require_head
 from imagestore.testing.makers import make_random_config
 from imagestore.verify import verify
-from tests.crash.faults import Faults, disk_full, interrupted
+from tests.crash.faults import Faults, Strike, disk_full, interrupted
 
-STRIKE = {"sqlite": interrupted, "postgresql": disk_full}
+STRIKE: dict[str, Strike] = {"sqlite": interrupted, "postgresql": disk_full}
 CONFIGS = [make_random_config(seed) for seed in range(30)]
 
 
