@@ -74,6 +74,11 @@ def _lines(results: Results) -> Iterator[str]:
             for c in results.collections
         ],
     )
+    yield ""
+    yield "The upgrade from before there were layers:"
+    yield from _table(
+        ["engine", "images", "seconds"], [[u.engine, f"{u.size:,}", f"{u.seconds:.1f}"] for u in results.upgrades]
+    )
     for plan in results.plans:
         yield ""
         yield f"Plan on {plan.engine} with {plan.size:,} images: {plan.statement}"

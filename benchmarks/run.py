@@ -19,6 +19,7 @@ from benchmarks.operations import READS, WHOLE, WRITES, Images, Operation
 from benchmarks.plans import Plan, plans_of
 from benchmarks.population import Population
 from benchmarks.raw import Driver, Raw
+from benchmarks.upgrade import Upgrade, upgrade_of
 from imagestore.backends.filesystem import FSBackend
 from imagestore.restore import RestoredStore
 from imagestore.store import Store
@@ -71,11 +72,12 @@ class Results:
     throughput: list[Throughput]
     peaks: list[Peak]
     collections: list[Collection]
+    upgrades: list[Upgrade]
 
 
 def run(settings: Settings, tell: Callable[[str], None]) -> Results:
     """Measure everything; ``tell`` hears what is being done."""
-    results = Results([], [], [], [], [], [])
+    results = Results([], [], [], [], [], [], [])
     with _databases(settings.engines) as databases:
         for size in settings.sizes:
             tell(f"making {size:,} images")
@@ -91,6 +93,8 @@ def run(settings: Settings, tell: Callable[[str], None]) -> Results:
                             Measurement(engine, size, "open", None, compare_opening(url, settings.effort))
                         )
                         results.measurements.extend(_measure(settings, engine, store, files, population))
+                        store.close()
+                        results.upgrades.append(upgrade_of(url, engine, size))
         for engine, new_database in databases.items():
             tell(f"{engine}, collecting {settings.garbage:,} layers")
             with new_database() as url:

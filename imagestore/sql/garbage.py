@@ -119,4 +119,4 @@ def find_named(connection: Connection, names: Sequence[str]) -> set[str]:
 def count(connection: Connection) -> tuple[int, int, int]:
     """How many layers and contents are garbage, and the bytes of the latter. Reads all layers, and all that reaches them."""
     found, size = connection.execute(_SIZE).one()
-    return connection.execute(_COUNT).scalar_one(), found, size
+    return connection.execute(_COUNT).scalar_one(), found, int(size)  # a sum is NUMERIC in PostgreSQL

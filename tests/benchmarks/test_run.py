@@ -35,6 +35,7 @@ def test_a_run_measures_every_operation_on_both_engines_and_tells_all():
     assert [each.operation for each in results.throughput] == ["register", "read"]
     assert [(peak.megabytes, peak.peak < 10_000_000) for peak in results.peaks] == [(1, True), (2, True)]
     assert [(each.engine, each.layers) for each in results.collections] == [(engine, 100) for engine in ENGINES]
+    assert [(each.engine, each.size) for each in results.upgrades] == [(engine, SIZE) for engine in ENGINES]
 
     told = to_text(results)
     assert all(f"| {operation} " in told for operation in OPERATIONS)

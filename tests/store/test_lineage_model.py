@@ -57,7 +57,7 @@ class Model:
 
     def _alone(self, image_id):
         held = {top for _, top in self._others(image_id)} | self.leased
-        found = set()
+        found: set[tuple[str, ...]] = set()
         for stack in reversed(_prefixes(self.images[image_id])):
             if stack in held or any(each[:-1] == stack for each in self.trie - found):
                 break
