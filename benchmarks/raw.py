@@ -83,6 +83,17 @@ class Driver:
         if self._sqlite:  # psycopg begins by itself
             self.write("BEGIN IMMEDIATE")
 
+    def insert_one(self, digest: bytes, config: bytes, stack: list[Link]) -> None:
+        """What storing one image is, in one transaction."""
+        self.begin()
+        if self.write(self.sql["insert blob"], (digest, config)).fetchone() is None:
+            self.write(self.sql["hold shared"], (digest,)).fetchone()
+            self.write(self.sql["mend blob"], (config, digest, config))
+        else:
+            self.write(self.sql["insert image"], (digest, self.hold_layers(stack)))
+            self.write(self.sql["hold waiting"], (_PARENT, _text(digest))).fetchone()
+        self.writer.commit()
+
     def insert_many(self, data: dict[bytes, tuple[bytes, list[Link]]]) -> None:
         """What storing images in bulk is, in one transaction."""
         digests = sorted(data)
@@ -124,9 +135,9 @@ class Driver:
             return
         if top is not None:
             self.write(self.sql["size of stack"], (top,)).fetchone()
-        diff_ids = sorted({row[1] for row in freed})
-        if self._sqlite or self.listed(self.write, "hold unused", diff_ids):
-            self.listed(self.write, "delete unused", diff_ids)
+        given = (len(freed), b"".join(row[1] for row in freed))
+        if self._sqlite or self.write(self.sql["hold unused"], given).fetchall():
+            self.write(self.sql["delete unused"], given).fetchall()
 
     def _existing(self, name: str, links: Sequence[Link]) -> list[Row]:
         chains = b"".join(link.chain_id for link in reversed(links))
@@ -134,11 +145,8 @@ class Driver:
         return rows
 
     def _insert_layers(self, new: Sequence[Link]) -> None:
-        mark = "(?, ?, ?)" if self._sqlite else "(%s, %s, %s)"
-        for start in range(0, len(new), _PAGE):
-            some = new[start : start + _PAGE]
-            sql = self.sql["insert layers"].format(rows=", ".join([mark] * len(some)))
-            self.write(sql, [value for link in some for value in link]).fetchall()
+        if new:
+            self.writer.cursor().executemany(self.sql["insert layers"], new)
 
     def put(self, digest: bytes, key: bytes, value: bytes) -> None:
         self.write(self.sql["put metadata"], (digest, key, value))
@@ -230,19 +238,8 @@ class Raw:
 
     # Writes
 
-    def create(self, config: bytes) -> bytes:
-        stack = _stack(json.loads(config))
-        digest = hashlib.sha256(config).digest()
-        self._driver.begin()
-        if self._driver.write(self._driver.sql["insert blob"], (digest, config)).fetchone() is None:
-            self._driver.write(self._driver.sql["hold shared"], (digest,)).fetchone()
-            self._driver.write(self._driver.sql["mend blob"], (config, digest, config))
-        else:
-            top = self._driver.hold_layers(stack)
-            self._driver.write(self._driver.sql["insert image"], (digest, top))
-            self._driver.write(self._driver.sql["hold waiting"], (_PARENT, _text(digest))).fetchone()
-        self._driver.writer.commit()
-        return digest
+    def create(self, config: bytes) -> None:
+        self._driver.insert_one(hashlib.sha256(config).digest(), config, _stack(json.loads(config)))
 
     def create_many(self, configs: Sequence[bytes]) -> None:
         self._driver.insert_many(
@@ -317,7 +314,7 @@ class RawBackend:
         return self._driver.all("keys", _raw(digest))
 
     def set(self, data: bytes) -> None:
-        self._driver.insert_many({hashlib.sha256(data).digest(): (data, _stack(json.loads(data)))})
+        self._driver.insert_one(hashlib.sha256(data).digest(), data, _stack(json.loads(data)))
 
     def set_metadata(self, digest: str, key: str, value: bytes) -> None:
         raw = _raw(digest)

@@ -25,9 +25,10 @@ _WALK: Final = (
     "SELECT s.id, s.parent, walk.depth + 1 FROM walk JOIN imagestore_images s ON {} WHERE walk.depth < 1000000) "
     "SELECT id FROM walk ORDER BY depth, id"
 )
-_GIVEN: Final = (
-    "WITH RECURSIVE given (place) AS (SELECT 0 UNION ALL SELECT place + 1 FROM given WHERE place + 1 < ?) "
-    "SELECT l.chain_id FROM given JOIN imagestore_layers l ON l.chain_id = substr(?, place * 32 + 1, 32) ORDER BY place"
+_GIVEN: Final = "WITH RECURSIVE given (place) AS (SELECT 0 UNION ALL SELECT place + 1 FROM given WHERE place + 1 < ?)"
+_EXISTING: Final = (
+    f"{_GIVEN} SELECT l.chain_id FROM given "
+    "JOIN imagestore_layers l ON l.chain_id = substr(?, place * 32 + 1, 32) ORDER BY place"
 )
 _IS_ALONE: Final = (
     "coalesce((SELECT FALSE FROM imagestore_images WHERE top = l.chain_id LIMIT 1), TRUE) "
@@ -41,12 +42,12 @@ _ALONE: Final = (
     "FROM walk JOIN imagestore_layers l ON l.chain_id = walk.parent WHERE alone)"
 )
 _UNUSED: Final = (
-    "FROM imagestore_contents AS c WHERE c.diff_id {ids} "
+    "FROM imagestore_contents AS c WHERE c.diff_id IN (SELECT substr(?, place * 32 + 1, 32) FROM given) "
     "AND NOT EXISTS (SELECT 1 FROM imagestore_layers l WHERE l.diff_id = c.diff_id)"
 )
 _WAITING: Final = "FROM imagestore_metadata WHERE length(value) = 71 AND key = ? AND value"
 
-# A question mark is a parameter, {ids} a list of them, {rows} some of them for each row.
+# A question mark is a parameter, {ids} a list of them.
 _TEXTS: Final = {
     "get": f"{_ROWS} WHERE i.id = ?",
     "get_many": f"{_ROWS} WHERE i.id {{ids}}",
@@ -76,9 +77,9 @@ _TEXTS: Final = {
     "has children": "SELECT id FROM imagestore_images WHERE parent = ? LIMIT 1",
     "insert blob": "INSERT INTO imagestore_blobs (digest, data) VALUES (?, ?) ON CONFLICT DO NOTHING RETURNING digest",
     "insert blobs": "INSERT INTO imagestore_blobs (digest, data) VALUES (?, ?) ON CONFLICT DO NOTHING",
-    "hold highest": f"{_GIVEN} LIMIT 1{{for_key_share_of_l}}",
-    "hold layers": f"{_GIVEN}{{for_key_share_of_l}}",
-    "insert layers": "INSERT INTO imagestore_layers (chain_id, diff_id, parent) VALUES {rows} ON CONFLICT DO NOTHING RETURNING chain_id",
+    "hold highest": f"{_EXISTING} LIMIT 1{{for_key_share_of_l}}",
+    "hold layers": f"{_EXISTING}{{for_key_share_of_l}}",
+    "insert layers": "INSERT INTO imagestore_layers (chain_id, diff_id, parent) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
     "hold alone": f"{_ALONE} SELECT l.chain_id FROM walk JOIN imagestore_layers l ON l.chain_id = walk.chain_id ORDER BY depth"
     "{for_update_of_l}",
     "delete alone": f"{_ALONE} DELETE FROM imagestore_layers WHERE chain_id IN (SELECT chain_id FROM walk WHERE alone AND depth < ?) "
@@ -86,8 +87,8 @@ _TEXTS: Final = {
     "size of stack": "WITH RECURSIVE stack (chain_id, parent, size) AS (SELECT chain_id, parent, size FROM imagestore_layers "
     "WHERE chain_id = ? UNION SELECT l.chain_id, l.parent, l.size FROM stack JOIN imagestore_layers l ON l.chain_id = stack.parent) "
     "SELECT coalesce(sum(size), 0) FROM stack",
-    "hold unused": f"SELECT c.diff_id {_UNUSED} ORDER BY c.diff_id{{for_update}}",
-    "delete unused": f"DELETE {_UNUSED} RETURNING name",
+    "hold unused": f"{_GIVEN} SELECT c.diff_id {_UNUSED} ORDER BY c.diff_id{{for_update_of_c}}",
+    "delete unused": f"{_GIVEN} DELETE {_UNUSED} RETURNING name",
     "insert image": "INSERT INTO imagestore_images (id, top) VALUES (?, ?) ON CONFLICT DO NOTHING",
     "hold waiting": f"SELECT id FROM imagestore_images WHERE id IN (SELECT digest {_WAITING} = ?) ORDER BY id{{for_update}}",
     "waited for": f"SELECT DISTINCT value {_WAITING} {{ids}}",
@@ -104,8 +105,8 @@ _TEXTS: Final = {
 
 _SQLITE: Final = {
     "ids": "{ids}",
-    "rows": "{rows}",
     "for_update": "",
+    "for_update_of_c": "",
     "for_update_of_l": "",
     "for_key_share": "",
     "for_key_share_of_l": "",
@@ -113,8 +114,8 @@ _SQLITE: Final = {
 }
 _POSTGRESQL: Final = {
     "ids": "= ANY(?)",
-    "rows": "{rows}",
     "for_update": " FOR UPDATE",
+    "for_update_of_c": " FOR UPDATE OF c",
     "for_update_of_l": " FOR UPDATE OF l",
     "for_key_share": " FOR KEY SHARE",
     "for_key_share_of_l": " FOR KEY SHARE OF l",
@@ -123,7 +124,7 @@ _POSTGRESQL: Final = {
 
 
 def statements(sqlite: bool) -> dict[str, str]:
-    """The statements by name, for sqlite3 (where {ids} is left for as many question marks) or for psycopg; of both {rows} is left."""
+    """The statements by name, for sqlite3 (where {ids} is left for as many question marks) or for psycopg."""
     if sqlite:
         return {name: text.format(**_SQLITE) for name, text in _TEXTS.items()}
     return {name: text.format(**_POSTGRESQL).replace("?", "%s") for name, text in _TEXTS.items()}
