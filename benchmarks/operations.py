@@ -125,7 +125,7 @@ READS: Final = (
         "ancestors, 60 deep",
         lambda store, image_id: store.lineage.ancestors(image_id),
         lambda images: cycle(images.population.deepest()),
-        (1.6, 1.4),
+        (1.5, 1.4),
     ),
     Operation(
         "bases", lambda store, image_id: store.lineage.bases(image_id, None, _PAGE), _some, (1.5, 1.5), on_files=False
