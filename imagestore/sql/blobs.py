@@ -90,7 +90,7 @@ def mend_one(connection: Connection, digest: Digest, data: bytes) -> None:
 def mend_many(connection: Connection, data: Mapping[D, bytes]) -> None:
     """`mend_one` for many blobs; one statement for all."""
     if data:
-        connection.execute(_MEND.statement, [{"blob": digest, "sound": data[digest]} for digest in sorted(data)])
+        _MEND.run_many(connection, [{"blob": digest.raw, "sound": data[digest]} for digest in sorted(data)])
 
 
 def delete_one(connection: Connection, digest: Digest) -> None:

@@ -14,8 +14,8 @@ from sqlalchemy.dialects.postgresql import insert
 
 from imagestore.digest import ChainID, DiffID, Digest
 from imagestore.errors import LayerNotFoundError
-from imagestore.sql.driver import Read
-from imagestore.sql.engine import pieces
+from imagestore.sql.driver import Read, Write
+from imagestore.sql.given import digest_at, joined, places
 from imagestore.sql.schema import content_location, contents, layers
 from imagestore.sql.types import ChainIDType, DiffIDType
 
@@ -27,13 +27,16 @@ OF_LAYER: Final = Read(
     .where(layers.c.chain_id == bindparam("chain", type_=ChainIDType)),
     few=True,
 )
+_given: Final = places()
 _unused: Final = and_(
-    contents.c.diff_id.in_(bindparam("diff_ids", expanding=True)),
+    contents.c.diff_id.in_(select(digest_at(_given.c.place, "diff_ids"))),
     ~select(_one).select_from(layers).where(layers.c.diff_id == contents.c.diff_id).exists(),
 )
 # Meets _HOLD of a register, which relies on the row. Without it: "content is lost".
-_HOLD_UNUSED: Final = select(contents.c.diff_id).where(_unused).order_by(contents.c.diff_id).with_for_update()
-_DELETE_UNUSED: Final = delete(contents).where(_unused).returning(contents.c.name)
+_HOLD_UNUSED: Final = Write(
+    select(contents.c.diff_id).where(_unused).order_by(contents.c.diff_id).with_for_update(of=contents)
+)
+_DELETE_UNUSED: Final = Write(delete(contents).where(_unused).returning(contents.c.name))
 _INSERT: Final = insert(contents).on_conflict_do_nothing().returning(contents.c.name)
 # Meets _HOLD_UNUSED. Without it: "content is lost".
 _HOLD: Final = (
@@ -63,12 +66,10 @@ def keep(connection: Connection, diff_id: DiffID, name: str, size: int) -> str:
 
 def free(connection: Connection, diff_ids: Sequence[DiffID]) -> list[str]:
     """Remove those of the contents that no layer has any more, and return their names, whose bytes go after the commit."""
-    names: list[str] = []
-    for some in pieces(sorted(set(diff_ids))):
-        if connection.dialect.name == "postgresql" and not connection.execute(_HOLD_UNUSED, {"diff_ids": some}).all():
-            continue
-        names += connection.execute(_DELETE_UNUSED, {"diff_ids": some}).scalars()
-    return names
+    given = {"diff_ids": joined(diff_ids), "count": len(diff_ids)}
+    if connection.dialect.name == "postgresql" and not _HOLD_UNUSED.all(connection, **given):
+        return []
+    return [name for (name,) in _DELETE_UNUSED.all(connection, **given)]
 
 
 def find(connection: Connection, chain_id: ChainID) -> tuple[str, int, DiffID]:

@@ -7,8 +7,7 @@ statements do not see it. What has many rows of values, or a list for a value, i
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from operator import attrgetter, methodcaller
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, NamedTuple, TypeVar
 
 from sqlalchemy import Connection, Delete, Insert, Select, Update
@@ -16,8 +15,6 @@ from sqlalchemy import Connection, Delete, Insert, Select, Update
 T = TypeVar("T")
 
 _CURSOR: Final = "imagestore_cursor"  # in Connection.info, which lasts as long as the driver's connection
-_ROWS: Final[Callable[[Any], Any]] = methodcaller("fetchall")
-_COUNT: Final[Callable[[Any], int]] = attrgetter("rowcount")
 
 
 def run_command(connection: Connection, command: str) -> None:
@@ -38,6 +35,11 @@ class _Text(NamedTuple):
     names: tuple[str, ...] | None  # of its parameters in their order, or None where the driver takes them by name
     constants: dict[str, Any]
 
+    def parameters(self, values: Mapping[str, Any]) -> Any:
+        """The values, and the constants beside them, as the driver takes them."""
+        every = {**self.constants, **values}
+        return every if self.names is None else [every[name] for name in self.names]
+
 
 class Read:
     """A SELECT that runs on the driver's cursor.
@@ -55,28 +57,24 @@ class Read:
 
     def all(self, connection: Connection, **values: Any) -> list[Any]:
         """The rows, as tuples. Errors are SQLAlchemy's, as those of ``connection.execute``."""
-        return list(self._execute(connection, values, _ROWS))
+        text = self._text(connection)
+        return self._run(connection, _rows, text.sql, text.parameters(values))
 
     def first(self, connection: Connection, **values: Any) -> Any:
         """The first row, or None where there is none."""
         rows = self.all(connection, **values)
         return rows[0] if rows else None
 
-    def _execute(self, connection: Connection, values: dict[str, Any], result: Callable[[Any], T]) -> T:
-        text = self._text(connection)
-        parameters: Any = {**text.constants, **values}
-        if text.names is not None:
-            parameters = [parameters[name] for name in text.names]
+    def _run(self, connection: Connection, work: Callable[[Any, str, Any], T], sql: str, parameters: Any) -> T:
         driver_connection = connection.connection
         cursor = driver_connection.info.pop(_CURSOR, None)
         try:
             if cursor is None:
                 cursor = driver_connection.cursor()
-            cursor.execute(text.sql, parameters)
-            found = result(cursor)
+            found = work(cursor, sql, parameters)
         except BaseException as error:  # noqa: BLE001  it is raised again as what SQLAlchemy makes of it
             # Private, as nothing public also tells the listeners of handle_error and renews the pool of a lost server.
-            connection._handle_dbapi_exception(error, text.sql, parameters, cursor, None)
+            connection._handle_dbapi_exception(error, sql, parameters, cursor, None)
         if self._few and connection.dialect.name == "postgresql":
             driver_connection.info[_CURSOR] = cursor
         else:
@@ -103,9 +101,30 @@ class Write(Read):
 
     def run(self, connection: Connection, **values: Any) -> int:
         """How many rows it has written."""
-        return self._execute(connection, values, _COUNT)
+        text = self._text(connection)
+        return self._run(connection, _count, text.sql, text.parameters(values))
 
-    def _execute(self, connection: Connection, values: dict[str, Any], result: Callable[[Any], T]) -> T:
+    def run_many(self, connection: Connection, rows: Iterable[Mapping[str, Any]]) -> int:
+        """`run` with each of some values, and how many rows that has written in all."""
+        text = self._text(connection)
+        return self._run(connection, _count_of_many, text.sql, [text.parameters(row) for row in rows])
+
+    def _run(self, connection: Connection, work: Callable[[Any, str, Any], T], sql: str, parameters: Any) -> T:
         if not connection.in_transaction():
             connection.begin()  # as execute does; SQLAlchemy's commit ends only what it has begun
-        return super()._execute(connection, values, result)
+        return super()._run(connection, work, sql, parameters)
+
+
+def _rows(cursor: Any, sql: str, parameters: Any) -> list[Any]:
+    cursor.execute(sql, parameters)
+    return list(cursor.fetchall())
+
+
+def _count(cursor: Any, sql: str, parameters: Any) -> int:
+    cursor.execute(sql, parameters)
+    return int(cursor.rowcount)
+
+
+def _count_of_many(cursor: Any, sql: str, parameters: Any) -> int:
+    cursor.executemany(sql, parameters)
+    return int(cursor.rowcount)

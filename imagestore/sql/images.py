@@ -126,14 +126,14 @@ def create(
     else:
         return adopt(connection, image_id, stack)
     hold = layers.require if with_content else layers.hold
-    _insert(connection, image_id, hold(connection, stack))
+    _INSERT.run(connection, **_row(image_id, hold(connection, stack)))
     edges.link_waiting(connection, image_id)
     return True
 
 
 def adopt(connection: Connection, image_id: ImageID, stack: Sequence[Link] = ()) -> bool:
     """Make the row of an image whose blob is there without one: the index was damaged, or an earlier release could not read it."""
-    inserted = _insert(connection, image_id, layers.hold(connection, stack))
+    inserted = _INSERT.run(connection, **_row(image_id, layers.hold(connection, stack))) > 0
     edges.link_waiting(connection, image_id)
     metadata.reindex(connection, image_id)
     return inserted
@@ -354,8 +354,8 @@ def _only(term: str, found: Sequence[ImageID]) -> ImageID:
     return found[0]
 
 
-def _insert(connection: Connection, image_id: ImageID, top: ChainID | None) -> bool:
-    return _INSERT.run(connection, id=image_id.raw, top=None if top is None else Digest(top).raw) > 0
+def _row(image_id: ImageID, top: ChainID | None) -> dict[str, bytes | None]:
+    return {"id": image_id.raw, "top": None if top is None else Digest(top).raw}
 
 
 def _free(connection: Connection, image: edges.Child) -> layers.Freed:
@@ -378,9 +378,7 @@ def _create_batch(
             new = {image_id: stacks.get(image_id, ()) for image_id in inserted}
             hold = layers.require_many if with_content else layers.hold_many
             hold(connection, new.values())
-            connection.execute(
-                _INSERT.statement, [{"id": image_id, "top": layers.top_of(stack)} for image_id, stack in new.items()]
-            )
+            _INSERT.run_many(connection, [_row(image_id, layers.top_of(stack)) for image_id, stack in new.items()])
             edges.link_waiting_many(connection, inserted)
         for image_id in inserted:
             del missing[image_id]

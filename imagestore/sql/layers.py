@@ -35,27 +35,20 @@ from imagestore.layer import LayerMetadata, Link, StoredLayer
 from imagestore.sql import contents, schema
 from imagestore.sql.driver import Read, Write
 from imagestore.sql.driver_errors import is_foreign_key_violation
+from imagestore.sql.given import digest_at, joined, places
 from imagestore.sql.schema import images, layers, lease_layers
 from imagestore.sql.types import ChainIDType, Size
 
 _DEEPEST: Final = 1_000_000  # no stack has as many layers
 
 _chain: Final = bindparam("chain", type_=ChainIDType)
-_DIGEST: Final = literal_column("32", Integer)  # bytes
-
-
-def _given() -> CTE:
-    """Chain IDs that come as one value, one behind the other, in their order: any number, and the statement stays the same."""
-    place = select(literal_column("0", Integer).label("place")).cte("given", recursive=True)
-    following = place.c.place + literal_column("1")
-    return place.union_all(select(following).where(following < bindparam("count", type_=Integer)))
 
 
 def _existing() -> Select[Any]:
-    given = _given()
-    start = given.c.place * _DIGEST + literal_column("1")
-    chain = func.substr(bindparam("chains", type_=LargeBinary), start, _DIGEST, type_=LargeBinary)
-    return select(layers.c.chain_id).join_from(given, layers, layers.c.chain_id == chain).order_by(given.c.place)
+    """Those of the ``:count`` layers ``:chains`` that are there."""
+    given = places()
+    is_given = layers.c.chain_id == digest_at(given.c.place, "chains")
+    return select(layers.c.chain_id).join_from(given, layers, is_given).order_by(given.c.place)
 
 
 def is_alone(chain: Any, above: Any = None) -> Any:
@@ -142,7 +135,7 @@ _HOLD_HIGHEST: Final = Write(
     _existing().limit(literal_column("1")).with_for_update(read=True, key_share=True, of=layers), few=True
 )
 _HOLD_EXISTING: Final = Write(_existing().with_for_update(read=True, key_share=True, of=layers))
-_INSERT: Final = insert(layers).on_conflict_do_nothing().returning(layers.c.chain_id)
+_INSERT: Final = Write(insert(layers).on_conflict_do_nothing(), few=True)
 _SET_SIZE: Final = (
     update(layers)
     .where(layers.c.chain_id == _chain, layers.c.size.is_(None))
@@ -196,7 +189,7 @@ def hold(connection: Connection, links: Sequence[Link]) -> ChainID | None:
         highest = None if row is None else _chain_of(row[0])
         place = next((place for place, link in enumerate(links) if link.chain_id == highest), -1)
         missing = links[place + 1 :]
-        if missing and len(_insert(connection, missing)) == len(missing):
+        if missing and _insert(connection, missing) == len(missing):
             break
     return top_of(links)
 
@@ -208,9 +201,8 @@ def hold_many(connection: Connection, stacks: Iterable[Sequence[Link]]) -> None:
     while missing:
         there = _hold_existing(connection, reversed(missing))
         missing = [link for link in missing if link.chain_id not in there]
-        if missing:
-            there = set(_insert(connection, missing))
-            missing = [link for link in missing if link.chain_id not in there]
+        if missing and _insert(connection, missing) == len(missing):
+            break
 
 
 def require(connection: Connection, links: Sequence[Link]) -> ChainID | None:
@@ -256,8 +248,8 @@ def free(connection: Connection, top: ChainID | None) -> Freed:
     while top is not None:
         held = _DEEPEST
         if connection.dialect.name == "postgresql":
-            held = len(_HOLD_ALONE.all(connection, chain=Digest(top).raw))
-        rows = _DELETE_ALONE.all(connection, chain=Digest(top).raw, held=held)
+            held = len(_HOLD_ALONE.all(connection, chain=_raw(top)))
+        rows = _DELETE_ALONE.all(connection, chain=_raw(top), held=held)
         removed = {layer.chain_id: layer for layer in starmap(_layer_of, rows)}
         removed_down = []
         while top in removed:
@@ -321,18 +313,24 @@ def page(connection: Connection, after: ChainID | None, limit: int) -> list[Stor
     return [StoredLayer(*row) for row in connection.execute(PAGE, {"after": start, "limit": limit})]
 
 
-def _insert(connection: Connection, new: Sequence[Link], size: int | None = None) -> list[ChainID]:
-    rows = [{**link._asdict(), "size": size} for link in new]
-    return list(connection.execute(_INSERT, rows).scalars())
+def _insert(connection: Connection, new: Sequence[Link], size: int | None = None) -> int:
+    # Row by row: as one statement, SQLite takes three times as long, to be able to take all of it back.
+    return _INSERT.run_many(
+        connection,
+        [
+            {"chain_id": _raw(chain), "diff_id": _raw(diff_id), "parent": parent and _raw(parent), "size": size}
+            for chain, diff_id, parent in new
+        ],
+    )
 
 
 def _chains(links: Iterable[Link]) -> dict[str, Any]:
-    raw = [bytes.fromhex(link.chain_id[7:]) for link in links]
-    return {"chains": b"".join(raw), "count": len(raw)}
+    chains = [link.chain_id for link in links]
+    return {"chains": joined(chains), "count": len(chains)}
 
 
 def _hold_one(connection: Connection, chain_id: ChainID) -> bool:
-    return _HOLD_HIGHEST.first(connection, chains=Digest(chain_id).raw, count=1) is not None
+    return _HOLD_HIGHEST.first(connection, chains=_raw(chain_id), count=1) is not None
 
 
 def _hold_existing(connection: Connection, links: Iterable[Link]) -> set[ChainID]:
@@ -340,7 +338,7 @@ def _hold_existing(connection: Connection, links: Iterable[Link]) -> set[ChainID
 
 
 def _told(connection: Connection, freed: Sequence[StoredLayer], below: ChainID | None) -> list[LayerMetadata]:
-    size = 0 if below is None else _SIZE.first(connection, chain=Digest(below).raw)[0]
+    size = 0 if below is None else _SIZE.first(connection, chain=_raw(below))[0]
     told = []
     for layer in reversed(freed):
         size += layer.size or 0
@@ -351,6 +349,10 @@ def _told(connection: Connection, freed: Sequence[StoredLayer], below: ChainID |
 def _layer_of(chain: bytes, diff_id: bytes, parent: bytes | None, size: int | None) -> StoredLayer:
     below = None if parent is None else _chain_of(parent)
     return StoredLayer(_chain_of(chain), DiffID("sha256:" + diff_id.hex()), below, size)
+
+
+def _raw(digest: str) -> bytes:
+    return bytes.fromhex(digest[7:])
 
 
 def _chain_of(raw: bytes) -> ChainID:

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import event
 
+from imagestore.sql.engine import create_engine
+from imagestore.store import Store
 from imagestore.testing.makers import make_config, make_image
 
 ROOT = Path(__file__).parents[2]
@@ -50,38 +52,53 @@ def statements(section):
 
 
 @pytest.fixture
-def sent(postgres_store):
-    """What the server is sent, statement by statement, from now on."""
-    texts = []
+def sent():
+    """What the server is sent, statement by statement."""
+    return []
 
-    @event.listens_for(postgres_store.engine, "before_cursor_execute")
-    def note(connection, cursor, statement, parameters, context, executemany):
-        texts.append(" ".join(statement.split()))
 
-    yield texts
-    event.remove(postgres_store.engine, "before_cursor_execute", note)
+@pytest.fixture
+def store(postgres_store, sent):
+    """A store that notes it where all statements come by: at the driver's cursor."""
+    engine = create_engine(postgres_store.engine.url)
+
+    @event.listens_for(engine, "connect")
+    def note(connection, _record):
+        class NotingCursor(connection.cursor_factory):
+            def execute(self, query, *arguments, **options):
+                sent.append(" ".join(query.split()))
+                return super().execute(query, *arguments, **options)
+
+            def executemany(self, query, *arguments, **options):
+                sent.append(" ".join(query.split()))
+                return super().executemany(query, *arguments, **options)
+
+        connection.cursor_factory = NotingCursor
+
+    yield Store(engine)
+    engine.dispose()
 
 
 def assert_sent(sent, patterns):
     assert [text for pattern, text in zip(patterns, sent, strict=True) if not re.match(pattern, text)] == []
 
 
-def test_create(postgres_store, sent):
-    parent, child = make_image("parent"), postgres_store.create(make_config("child"))
-    postgres_store.backend.set_metadata(child, "parent", parent.image_id.encode())
+def test_create(store, sent):
+    parent, child = make_image("parent"), store.create(make_config("child"))
+    store.backend.set_metadata(child, "parent", parent.image_id.encode())
     blob, there, mend, *new = statements("create")
     sent.clear()
-    postgres_store.create(parent.raw_json)
+    store.create(parent.raw_json)
     assert_sent(sent, [blob, *new])
-    assert postgres_store.children(parent.image_id) == [child]
+    assert store.children(parent.image_id) == [child]
     sent.clear()
-    postgres_store.create(parent.raw_json)
+    store.create(parent.raw_json)
     assert_sent(sent, [blob, there, mend])
 
 
-def test_delete(postgres_store, sent):
-    parent, child = postgres_store.create_many([make_config("parent"), make_config("child")])
-    postgres_store.set_parent(child, parent)
+def test_delete(store, sent):
+    parent, child = store.create_many([make_config("parent"), make_config("child")])
+    store.set_parent(child, parent)
     sent.clear()
-    postgres_store.delete(parent)
+    store.delete(parent)
     assert_sent(sent, list(statements("delete")))
