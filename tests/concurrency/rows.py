@@ -28,7 +28,7 @@ class Rows:
         self._read: list[Row] = []
 
     def clear(self) -> None:
-        self._control.execute("TRUNCATE imagestore_blobs, imagestore_images, imagestore_metadata")
+        self._control.execute("TRUNCATE imagestore_blobs, imagestore_images, imagestore_metadata CASCADE")
 
     def dump(self) -> str:
         """A script that brings the present rows back."""

@@ -69,7 +69,9 @@ def statement(text: str, parameters: list[Mapping[str, Any]]) -> Step:
             return Step(text, writes=_locked(text, rows("images")))
         case ["SELECT" | "WITH", *_, "FOR", "SHARE"] | ["SELECT" | "WITH", *_, "FOR", "KEY", "SHARE"]:
             return Step(text, shares=_locked(text, rows("images")))
-        case ["SELECT" | "WITH", *_]:
+        case ["SELECT", *_]:
+            return Step(text)
+        case ["WITH", *words] if not {"INSERT", "DELETE", "FOR"} & set(words):
             return Step(text)
     return Step(text, writes=some({ANY}))
 

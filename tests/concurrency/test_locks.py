@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import Select, literal, select
 
 from imagestore.sql import edges, images, metadata
+from imagestore.sql.driver import Write
 from tests.concurrency.work import (
     READ_COMMITTED,
     REPEATABLE_READ,
@@ -176,5 +177,7 @@ LOCKS = {
 def test_without_the_lock_something_breaks(explorer, monkeypatch, name):
     lock = LOCKS[name]
     assert explorer.all(lock.scenario, LIMIT).violation is None
-    monkeypatch.setattr(lock.module, lock.name, lock.change(getattr(lock.module, lock.name)))
+    whole = getattr(lock.module, lock.name)
+    changed = Write(lock.change(whole.statement)) if isinstance(whole, Write) else lock.change(whole)
+    monkeypatch.setattr(lock.module, lock.name, changed)
     assert explorer.all(lock.scenario, LIMIT).violation is not None
