@@ -32,7 +32,7 @@ MODULES = (blobs, contents, edges, images, layers, lineage, metadata, references
 
 
 def statements(kind):
-    found = {}
+    found: dict[str, Read] = {}
     for module in MODULES:
         for name, value in vars(module).items():
             named = value.items() if isinstance(value, dict) else [("", value)]
