@@ -64,7 +64,7 @@ def store(postgres_store, sent):
 
     @event.listens_for(engine, "connect")
     def note(connection, _record):
-        class NotingCursor(connection.cursor_factory):
+        class NotingCursor(connection.cursor_factory):  # type: ignore[misc, name-defined]
             def execute(self, query, *arguments, **options):
                 sent.append(" ".join(query.split()))
                 return super().execute(query, *arguments, **options)
