@@ -13,10 +13,12 @@ its row.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Final
+
+from sqlalchemy import Connection
 
 from imagestore.bind import Bind, EngineBind
 from imagestore.content.place import Content
@@ -72,7 +74,7 @@ def _look(bind: Bind, content: Content | None) -> Collected:
     with bind.reading() as snapshot:
         expired = snapshot.read(leases.count_expired)
         layers, contents, size = snapshot.read(garbage.count)
-    unnamed = 0 if content is None else sum(1 for _ in _unnamed(bind, content))
+    unnamed = 0 if content is None else sum(1 for _ in _unnamed(bind, content, garbage.find_leases_alive))
     return Collected(expired, layers, contents, size, unnamed + (contents if content is not None else 0))
 
 
@@ -93,11 +95,13 @@ def _free_contents(bind: Bind, batch: int) -> Iterator[int]:
         yield from bind.write(garbage.free_contents, found)
 
 
-def _unnamed(bind: Bind, content: Content) -> Iterator[str]:
+def _unnamed(
+    bind: Bind, content: Content, find_leases: Callable[[Connection, Sequence[str]], set[str]] = garbage.find_leases
+) -> Iterator[str]:
     """Names in the place that no lease and no row has."""
     for names in _pieces(content.names()):
         owners = {name: name.partition("-")[0] for name in names}
-        alive = bind.read(garbage.find_leases, sorted(set(owners.values())))
+        alive = bind.read(find_leases, sorted(set(owners.values())))
         left = [name for name in names if owners[name] not in alive]
         named = bind.read(garbage.find_named, left)
         yield from (name for name in left if name not in named)

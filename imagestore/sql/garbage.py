@@ -53,6 +53,7 @@ _SKIP_HELD_CONTENTS: Final = (
 )
 _DELETE_CONTENTS: Final = delete(contents).where(_in, _has_no_layer).returning(contents.c.size)
 _LEASES: Final = select(lease_rows.c.id).where(lease_rows.c.id.in_(bindparam("leases", expanding=True)))
+_LEASES_ALIVE: Final = _LEASES.where(leases.is_alive)
 _NAMED: Final = select(contents.c.name).where(contents.c.name.in_(bindparam("names", expanding=True)))
 
 
@@ -109,6 +110,11 @@ def free_contents(connection: Connection, diff_ids: Sequence[DiffID]) -> list[in
 def find_leases(connection: Connection, ids: Sequence[str]) -> set[str]:
     """Those of the leases that are there, expired or not: who registers under one holds its row until the commit."""
     return {lease for some in pieces(ids) for lease in connection.execute(_LEASES, {"leases": some}).scalars()}
+
+
+def find_leases_alive(connection: Connection, ids: Sequence[str]) -> set[str]:
+    """Those of the leases that have not expired."""
+    return {lease for some in pieces(ids) for lease in connection.execute(_LEASES_ALIVE, {"leases": some}).scalars()}
 
 
 def find_named(connection: Connection, names: Sequence[str]) -> set[str]:
