@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from sqlalchemy import Connection, LargeBinary, bindparam, func, select, update
+from sqlalchemy import Connection, LargeBinary, bindparam, select, update
 
 from imagestore.digest import ImageID
 from imagestore.layer import Link
@@ -13,7 +13,9 @@ from imagestore.sql import layers
 from imagestore.sql.schema import blobs, images
 from imagestore.sql.types import ChainIDType, ImageIDType
 
-_FILLED: Final = select(func.max(images.c.id)).where(images.c.top.is_not(None))
+_FILLED: Final = (
+    select(images.c.id).where(images.c.top.is_not(None)).order_by(images.c.id.desc()).limit(bindparam("limit"))
+)
 _PAGE: Final = (
     select(images.c.id, blobs.c.data)
     .join(blobs, blobs.c.digest == images.c.id)
@@ -29,8 +31,8 @@ _SET: Final = (
 
 
 def find_filled(connection: Connection) -> bytes:
-    """The raw ID up to which `fill` has come, which goes in the order of the IDs. Reads all rows, once."""
-    found: ImageID | None = connection.execute(_FILLED).scalar()
+    """The raw ID up to which `fill` has come, which goes in the order of the IDs. Reads the rows beyond it."""
+    found: ImageID | None = connection.execute(_FILLED, {"limit": 1}).scalar()
     return b"" if found is None else found.raw
 
 
