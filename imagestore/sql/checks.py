@@ -108,7 +108,7 @@ def _is_there(key: Any, value: Any) -> Any:
     return select(_one).where(key == value).limit(_one).scalar_subquery().is_not(None)
 
 
-_top: Final = select(_entry.c.top).where(_entry.c.id == blobs.c.digest).scalar_subquery()
+_top: Final = select(_entry.c.top).where(_entry.c.id == blobs.c.digest).correlate(blobs).scalar_subquery()
 
 
 def _hanging_from_roots() -> CTE:
