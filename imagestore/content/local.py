@@ -91,11 +91,6 @@ class LocalContent:
         """
         return self._open_file(self._path(name))
 
-    def size(self, name: str) -> int:
-        """How many bytes are under a name; else as `open`."""
-        with self.open(name) as file:
-            return os.fstat(file.fileno()).st_size
-
     def delete(self, name: str) -> None:
         """Remove what is under a name; nothing there is no error."""
         self._path(name).unlink(missing_ok=True)

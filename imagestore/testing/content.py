@@ -55,7 +55,6 @@ class ContentContract:
             content.write(f"a-{size}", [data[:1000], b"", data[1000:]])
             with self.reopen(content).open(f"a-{size}") as stream:
                 assert stream.read() == data
-            assert content.size(f"a-{size}") == size
         assert sorted(content.names()) == sorted(f"a-{size}" for size in _SIZES)
 
     def test_chunks_may_be_any_bytes(self) -> None:
@@ -85,7 +84,6 @@ class ContentContract:
     def test_what_is_not_there(self) -> None:
         content = self._claimed()
         refusal(FileNotFoundError, content.open, "absent")
-        refusal(FileNotFoundError, content.size, "absent")
         content.delete("absent")
 
     def test_what_was_deleted_is_gone(self) -> None:
@@ -101,6 +99,5 @@ class ContentContract:
         for name in ("", "../identity", "a/b", "/etc/passwd", "a\0b", "a" * 1000, "é", "."):
             refusal(ValueError, content.write, name, [b"data"])
             refusal(ValueError, content.open, name)
-            refusal(ValueError, content.size, name)
             refusal(ValueError, content.delete, name)
         assert list(content.names()) == []
