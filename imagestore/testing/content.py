@@ -1,13 +1,8 @@
 """The rules of a place that keeps the bytes of layers, as a suite that any `imagestore.content.place.Content` can be held against.
 
-    class TestMyContent(ContentContract):
-        def make_content(self):
-            return MyContent(...)
-
-        def reopen(self, content):
-            return MyContent(...)
-
-Nothing here imports pytest.
+class TestMyContent(ContentContract):
+def make_content(self):
+return MyContent(...)
 """
 
 from __future__ import annotations

@@ -14,7 +14,6 @@ OPERATIONS = (
     "fsync",
     "replace",
     "rename",
-    "link",
     "mkdir",
     "unlink",
     "rmdir",
