@@ -13,6 +13,7 @@ import random
 
 import pytest
 
+from imagestore.store import Store
 from imagestore.verify import FindingKind, verify
 from tests.concurrency.exploration import Explorer
 from tests.concurrency.scenarios import FAMILY, mixed_pairs, more_pairs, pairs, triples, whole_triples
@@ -39,10 +40,12 @@ SEED = 9
 
 def check(stepped, report):
     assert report.violation is None, report.violation
-    found = stepped.alone(
-        0, lambda store: [each for each in verify(store) if each.kind is not FindingKind.PARENT_CYCLE]
-    )
-    assert found == [], report.scenario
+    assert stepped.alone(0, findings) == [], report.scenario
+
+
+def findings(store):
+    """What verify finds in the rows, but for cycles that the metadata may well have; the files of these tests are but names."""
+    return [each for each in verify(Store(store._bind)) if each.kind is not FindingKind.PARENT_CYCLE]
 
 
 @pytest.mark.parametrize("scenario", pairs(), ids=Scenario.short)
