@@ -98,11 +98,11 @@ class Explorer:
         self._known: dict[int, set[Step]] = {}
 
     def all(self, scenario: Scenario, limit: int | None = None) -> Report:
-        """Every order, or the first ``limit`` of them, until one is wrong."""
+        """Every order, or what the first ``limit`` runs come to, until one is wrong."""
         report = Report(scenario)
         allowed = self._serial_outcomes(scenario)
         path: list[_Node] = []
-        while limit is None or report.runs < limit:
+        while limit is None or report.runs + report.redundant < limit:
             run = self._follow(scenario, path, report)
             if run is None:
                 report.redundant += 1

@@ -31,8 +31,8 @@ from tests.concurrency.work import (
     unname_time,
 )
 
-SNAPSHOTS = 150  # runs of a pair at most: retries make some pairs endless, nine of ten are complete with less
-MIXED = 60
+SNAPSHOTS = 300  # runs of a pair at most: retries make some pairs endless, nine of ten are complete with less
+MIXED = 120
 THREES = 250  # of 750, drawn with this seed, and random orders of each
 ORDERS = 10
 SEED = 9

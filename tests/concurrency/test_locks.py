@@ -42,7 +42,7 @@ from tests.concurrency.work import (
     unname_time,
 )
 
-LIMIT = 200  # runs; more than each of two needs, and enough of three
+LIMIT = 400  # runs; more than each of two needs, and enough of three
 
 
 def unlocked(statement: Select[Any]) -> Select[Any]:
