@@ -34,7 +34,6 @@ from imagestore.gojson import GoTime
 from imagestore.layer import StoredLayer
 from imagestore.sql import schema
 from imagestore.sql.driver import Read
-from imagestore.sql.given import digest_at
 from imagestore.sql.schema import images, layers
 from imagestore.sql.types import ImageIDType
 
@@ -209,10 +208,11 @@ def _start() -> Select[Any]:
 
 def _start_after() -> Select[Any]:
     """Where the page before has ended, given as the stacks from there down to the image's own; of those that are gone, beside them."""
-    count = bindparam("count", type_=Integer)
+    places, count = bindparam("places", type_=LargeBinary), bindparam("count", type_=Integer)
+    width = literal_column(str(_WIDTH), Integer)
 
     def given(number: Any) -> Any:
-        return digest_at(number, "places")
+        return func.substr(places, number * width + _one, width, type_=LargeBinary)
 
     def is_there(chain: Any) -> Any:
         standing = layers.alias("standing")
