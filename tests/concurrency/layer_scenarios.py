@@ -92,7 +92,7 @@ LEASED: Final = Situation(
         expire("b"),
         know("PQ"),
         register("r", "a"),
-        register("qp", "b"),
+        register("qp", "a"),
         take("c"),
         collect_layers(),
         collect(),
