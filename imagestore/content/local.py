@@ -51,7 +51,7 @@ class LocalContent:
         """
         path = self._folder / "identity"
         try:
-            with self._open_file(path) as file:
+            with _open_file(path) as file:
                 found = file.read(100).decode("ascii", "replace").strip()
         except FileNotFoundError:
             return None
@@ -64,22 +64,22 @@ class LocalContent:
         self._make_folders()
         draft = self._folder / f"identity-{secrets.token_hex(8)}"
         try:
-            self._write_file(draft, [f"{identity}\n".encode()])
+            _write_file(draft, [f"{identity}\n".encode()])
             with contextlib.suppress(FileExistsError):
                 os.link(draft, self._folder / "identity")
         finally:
-            draft.unlink(missing_ok=True)
+            _discard(draft)
         _sync_folder(self._folder)
         return self.identity or identity
 
     def write(self, name: str, chunks: Iterable[bytes]) -> None:
         """Write all chunks under a name that has never been used; see the protocol."""
         path = self._path(name)
-        self._write_file(path, chunks)
+        _write_file(path, chunks)
         try:
             _sync_folder(self._data)
         except BaseException:
-            path.unlink(missing_ok=True)
+            _discard(path)
             raise
 
     def open(self, name: str) -> BinaryIO:
@@ -89,21 +89,36 @@ class LocalContent:
             FileNotFoundError: there is nothing under it.
             UnusableContentError: there is something else than a file under it.
         """
-        return self._open_file(self._path(name))
+        return _open_file(self._path(name))
+
+    def size(self, name: str) -> int:
+        """How many bytes are under a name; else as `open`."""
+        with self.open(name) as file:
+            return os.fstat(file.fileno()).st_size
 
     def delete(self, name: str) -> None:
-        """Remove what is under a name; nothing there is no error."""
-        self._path(name).unlink(missing_ok=True)
+        """Remove what is under a name; nothing there is no error.
+
+        Raises:
+            UnusableContentError: there is a folder under it, and who knows what in it.
+        """
+        path = self._path(name)
+        try:
+            path.unlink(missing_ok=True)
+        except (IsADirectoryError, PermissionError) as error:
+            if not path.is_dir():
+                raise
+            raise _no_file(path) from error
 
     def names(self) -> Iterator[str]:
-        """All names under which something is, in no order."""
+        """All names under which something is, in no order. A folder is none that a store has made, and is left alone."""
         try:
             entries = os.scandir(self._data)
         except FileNotFoundError:
             return
         with entries:
             for entry in entries:
-                if _NAME.fullmatch(entry.name):
+                if _NAME.fullmatch(entry.name) and not entry.is_dir(follow_symlinks=False):
                     yield entry.name
 
     def _path(self, name: str) -> Path:
@@ -122,28 +137,41 @@ class LocalContent:
                 folder.mkdir(mode=0o700)
             _sync_folder(folder.parent)
 
-    def _write_file(self, path: Path, chunks: Iterable[bytes]) -> None:
-        descriptor = os.open(path, _NEW, 0o600)
-        try:
-            with open(descriptor, "wb", buffering=0) as file:  # noqa: PTH123  of a descriptor
-                for chunk in chunks:
-                    _write_all(file.fileno(), chunk)
-                os.fsync(file.fileno())
-        except BaseException:
-            path.unlink(missing_ok=True)
-            raise
 
-    def _open_file(self, path: Path) -> BinaryIO:
+def _write_file(path: Path, chunks: Iterable[bytes]) -> None:
+    descriptor = os.open(path, _NEW, 0o600)
+    try:
+        with open(descriptor, "wb", buffering=0) as file:  # noqa: PTH123  of a descriptor
+            for chunk in chunks:
+                _write_all(file.fileno(), chunk)
+            os.fsync(file.fileno())
+    except BaseException:
+        _discard(path)
+        raise
+
+
+def _open_file(path: Path) -> BinaryIO:
+    with contextlib.ExitStack() as stack:
         try:
-            descriptor = os.open(path, _READ)
+            file = stack.enter_context(open(path, "rb", buffering=0, opener=lambda path, _: os.open(path, _READ)))
         except OSError as error:
-            if error.errno in (errno.ELOOP, errno.ENXIO):
-                raise UnusableContentError(f"{path} is no file: somebody has put something else there") from error
+            if error.errno in (errno.ELOOP, errno.ENXIO, errno.EISDIR):  # a link, a socket, a folder
+                raise _no_file(path) from error
             raise
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            os.close(descriptor)
-            raise UnusableContentError(f"{path} is no file: somebody has put something else there")
-        return open(descriptor, "rb", buffering=0)  # noqa: PTH123  of a descriptor, which the caller closes
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise _no_file(path)
+        stack.pop_all()  # the caller closes it
+        return file
+
+
+def _no_file(path: Path) -> UnusableContentError:
+    return UnusableContentError(f"{path} is no file: somebody has put something else there; move it away")
+
+
+def _discard(path: Path) -> None:
+    """Remove what could not be finished; why it could not is the error to be told, not this."""
+    with contextlib.suppress(OSError):
+        path.unlink()
 
 
 def _write_all(descriptor: int, chunk: bytes) -> None:

@@ -45,6 +45,14 @@ class Content(Protocol):
         """
         ...
 
+    def size(self, name: str) -> int:
+        """How many bytes are under a name.
+
+        Raises:
+            FileNotFoundError: there is nothing under it.
+        """
+        ...
+
     def delete(self, name: str) -> None:
         """Remove what is under a name; nothing there is no error."""
         ...

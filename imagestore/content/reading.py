@@ -6,6 +6,7 @@ import bz2
 import hashlib
 import io
 import lzma
+import re
 import sys
 import zlib
 from collections.abc import Iterator
@@ -23,7 +24,13 @@ WINDOW: Final = 128 << 20
 """Bytes of memory that a compressed layer may ask for to be decompressed."""
 
 _CHUNK: Final = 1 << 20
-_MAGIC: Final = {b"\x1f\x8b\x08": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\0": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
+_COMPRESSED: Final = 1 << 16  # each member of a stream of many small ones copies what is left of it
+_MAGIC: Final = (
+    ("gzip", re.compile(rb"\x1f\x8b\x08")),
+    ("bzip2", re.compile(b"BZh")),
+    ("xz", re.compile(rb"\xfd7zXZ\0")),
+    ("zstd", re.compile(rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18....", re.DOTALL)),  # a frame, or one to be skipped
+)
 
 
 class Registered:
@@ -78,10 +85,10 @@ def plain(stream: BinaryIO) -> Iterator[bytes]:
 
     Source: moby's ``archive.DecompressStream``.
     """
-    first = _read(stream, _CHUNK)
-    while first and len(first) < 6 and (more := _read(stream, _CHUNK)):
+    first = _read(stream, _COMPRESSED)
+    while first and len(first) < 8 and (more := _read(stream, _COMPRESSED)):
         first += more
-    kind = next((kind for magic, kind in _MAGIC.items() if first.startswith(magic)), None)
+    kind = next((kind for kind, magic in _MAGIC if magic.match(first)), None)
     if kind is None:
         while first:
             yield first
@@ -109,17 +116,19 @@ def _decompressed(kind: str, data: bytes, stream: BinaryIO) -> Iterator[bytes]:
         except MemoryError:
             raise
         except Exception as error:  # each of the four has errors of its own
-            raise InvalidLayerError(f"the layer is damaged, {kind} cannot decompress it: {error}") from error
+            raise InvalidLayerError(
+                f"{kind} cannot decompress the layer: {error}; it is damaged, or asks for more than {WINDOW >> 20} MiB of memory"
+            ) from error
         data = b""
         if chunk:
             yield chunk
         if member.eof:
-            data = member.unused_data or _read(stream, _CHUNK)
+            data = member.unused_data or _read(stream, _COMPRESSED)
             if not data:
                 return
             member = _decompressor(kind)
         elif member.needs_input:
-            data = _read(stream, _CHUNK)
+            data = _read(stream, _COMPRESSED)
             if not data:
                 raise InvalidLayerError(f"the layer breaks off within what {kind} has compressed: unexpected EOF")
 
@@ -172,6 +181,8 @@ def _read(stream: BinaryIO, size: int) -> bytes:
 def verified(stream: BinaryIO, name: str, size: int, diff_id: DiffID) -> BinaryIO:
     """A stream that raises `imagestore.errors.CorruptContentError` from the read that reaches its end, if it was not what it should be.
 
+    The end is the last byte that it should have, or the last that it has. Who stops before that gets what has not been verified.
+
     Args:
         stream: what is stored; it is closed with the one that is returned.
         name: under which it is stored, for the message.
@@ -186,7 +197,7 @@ class _Verified(io.BufferedIOBase):
         self._stream = stream
         self._left = size
         self._digest = hashlib.sha256()
-        self._error = CorruptContentError(diff_id, name)
+        self._name = name
         self._diff_id = diff_id
 
     def readable(self) -> bool:
@@ -208,8 +219,9 @@ class _Verified(io.BufferedIOBase):
         chunk = self._stream.read(_CHUNK if size < 0 else min(size, _CHUNK))
         self._left -= len(chunk)
         self._digest.update(chunk)
-        if self._left < 0 or (not chunk and (self._left or "sha256:" + self._digest.hexdigest() != self._diff_id)):
-            raise self._error
+        ends = not chunk or self._left <= 0
+        if ends and (self._left or "sha256:" + self._digest.hexdigest() != self._diff_id):
+            raise CorruptContentError(self._diff_id, self._name)
         return chunk
 
     def close(self) -> None:

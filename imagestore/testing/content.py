@@ -1,8 +1,13 @@
 """The rules of a place that keeps the bytes of layers, as a suite that any `imagestore.content.place.Content` can be held against.
 
-class TestMyContent(ContentContract):
-def make_content(self):
-return MyContent(...)
+    class TestMyContent(ContentContract):
+        def make_content(self):
+            return MyContent(...)
+
+        def reopen(self, content):
+            return MyContent(...)
+
+Nothing here imports pytest.
 """
 
 from __future__ import annotations
@@ -55,6 +60,7 @@ class ContentContract:
             content.write(f"a-{size}", [data[:1000], b"", data[1000:]])
             with self.reopen(content).open(f"a-{size}") as stream:
                 assert stream.read() == data
+            assert content.size(f"a-{size}") == size
         assert sorted(content.names()) == sorted(f"a-{size}" for size in _SIZES)
 
     def test_chunks_may_be_any_bytes(self) -> None:
@@ -84,6 +90,7 @@ class ContentContract:
     def test_what_is_not_there(self) -> None:
         content = self._claimed()
         refusal(FileNotFoundError, content.open, "absent")
+        refusal(FileNotFoundError, content.size, "absent")
         content.delete("absent")
 
     def test_what_was_deleted_is_gone(self) -> None:
@@ -99,5 +106,6 @@ class ContentContract:
         for name in ("", "../identity", "a/b", "/etc/passwd", "a\0b", "a" * 1000, "é", "."):
             refusal(ValueError, content.write, name, [b"data"])
             refusal(ValueError, content.open, name)
+            refusal(ValueError, content.size, name)
             refusal(ValueError, content.delete, name)
         assert list(content.names()) == []

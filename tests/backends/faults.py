@@ -14,6 +14,7 @@ OPERATIONS = (
     "fsync",
     "replace",
     "rename",
+    "link",
     "mkdir",
     "unlink",
     "rmdir",

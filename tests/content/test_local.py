@@ -11,21 +11,9 @@ import pytest
 
 from imagestore.content.local import LocalContent
 from imagestore.errors import UnusableContentError
-from imagestore.testing.content import ContentContract
+from tests.backends.faults import OPERATIONS, failing
 
 ONE = "1" * 32
-
-
-class TestLocalContent(ContentContract):
-    @pytest.fixture(autouse=True)
-    def folder(self, tmp_path_factory):
-        self.new_folder = lambda: tmp_path_factory.mktemp("place") / "deeper" / "content"
-
-    def make_content(self):
-        return LocalContent(self.new_folder())
-
-    def reopen(self, content):
-        return LocalContent(str(content))
 
 
 @pytest.fixture
@@ -49,6 +37,24 @@ def test_what_is_no_file_is_refused(content, tmp_path, make):
         content.open("a").close()
     with pytest.raises(FileExistsError):
         content.write("a", [b"data"])
+    assert os.path.lexists(path)
+
+
+def test_a_link_is_deleted_and_not_what_it_leads_to(content, tmp_path):
+    content.write("target", [b"data"])
+    (tmp_path / "content" / "data" / "a").symlink_to("target")
+    content.delete("a")
+    assert list(content.names()) == ["target"]
+
+
+def test_a_folder_is_left_alone(content, tmp_path):
+    """Who knows what is in it; and who collects the others is not kept from it."""
+    (tmp_path / "content" / "data" / "a").mkdir()
+    content.write("b", [b"data"])
+    assert list(content.names()) == ["b"]
+    with pytest.raises(UnusableContentError, match="is no file"):
+        content.delete("a")
+    assert (tmp_path / "content" / "data" / "a").is_dir()
 
 
 @pytest.mark.parametrize("found", [b"", b"not an identity", b"1" * 31, b"\xff" * 32])
@@ -61,6 +67,103 @@ def test_a_damaged_identity_is_refused(content, tmp_path, found):
 def test_names_that_no_store_gives_are_not_ours(content, tmp_path):
     (tmp_path / "content" / "data" / ".nfs0001").touch()
     assert list(content.names()) == []
+
+
+def test_a_disk_may_take_less_at_a_time_than_it_is_given(content, monkeypatch):
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda descriptor, data: write(descriptor, data[:3]))
+    content.write("a", [b"0123456789", b"abcdef"])
+    with content.open("a") as stream:
+        assert stream.read() == b"0123456789abcdef"
+
+
+def failure(call, *arguments):
+    """The error of the disk that a call has raised, if any."""
+    try:
+        call(*arguments)
+    except OSError as error:
+        return error
+    return None
+
+
+def test_a_write_that_fails_leaves_nothing(tmp_path):
+    failed = set()
+    for number in range(1, 100):
+        content = LocalContent(tmp_path / str(number))
+        content.claim(ONE)
+        with failing(number) as fault:
+            error = failure(content.write, "a", [b"one", b"two"])
+        if fault.operation is None:
+            break
+        failed.add(fault.operation)
+        assert error is not None, fault.operation
+        assert list(content.names()) == [], fault.operation
+        content.write("a", [b"one", b"two"])
+        with content.open("a") as stream:
+            assert stream.read() == b"onetwo"
+    assert error is None
+    assert failed == {"open", "write", "fsync", "close"}
+    assert number > 7
+
+
+def test_a_claim_that_fails_is_repeated(tmp_path):
+    failed = set()
+    for number in range(1, 100):
+        folder = tmp_path / str(number) / "content"
+        content = LocalContent(folder)
+        with failing(number) as fault:
+            error = failure(content.claim, ONE)
+        if fault.operation is None:
+            break
+        failed.add(fault.operation)
+        assert error is not None or fault.operation == "unlink"
+        assert content.identity in (None, ONE)
+        assert content.claim(ONE) == ONE
+        content.write("a", [b"data"])
+        drafts = [path.name for path in folder.iterdir() if path.name not in ("data", "identity")]
+        assert len(drafts) == (fault.operation == "unlink")
+    assert error is None
+    assert {"mkdir", "open", "write", "fsync", "link", "unlink", "fstat", "close"} == failed <= set(OPERATIONS)
+    assert number > 15
+
+
+FULL = """
+import errno, io, sys
+from pathlib import Path
+from imagestore import Store
+from imagestore.testing.makers import make_layer
+from imagestore.verify import verify
+
+folder, database = sys.argv[1:]
+with Store.open(f"sqlite:///{database}", content=Path(folder, "content")) as store:
+    small = store.layers.register(io.BytesIO(make_layer(size=100_000)))
+    try:
+        store.layers.register(io.BytesIO(make_layer(size=3_000_000)))
+    except OSError as error:
+        assert error.errno == errno.ENOSPC, error
+    else:
+        sys.exit("the disk is not full")
+    assert list(store.layers.map()) == [small.chain_id]
+    assert [lease.id for lease in store.leases.page()] == [small.lease]
+    assert len(list(Path(folder, "content", "data").iterdir())) == 1
+    store.layers.register(io.BytesIO(make_layer(size=1_000_000)))
+    with store.layers.open(small.chain_id) as stream:
+        assert stream.read() == make_layer(size=100_000)
+    assert list(verify(store)) == []
+print("full, and whole")
+"""
+
+
+@pytest.mark.soak
+def test_a_layer_that_is_larger_than_the_disk(tmp_path):
+    """In a mount namespace of its own, so that nothing is left mounted; as an ordinary user in a user namespace too."""
+    script = 'mount -t tmpfs -o size=2m tmpfs "$1" && exec "$2" -c "$3" "$1" "$4"'
+    namespace = ["unshare", "-m"] if os.geteuid() == 0 else ["unshare", "-Urm"]
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    command = [*namespace, "sh", "-c", script, "sh", folder, sys.executable, FULL, tmp_path / "images.db"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.stdout.strip(), done.returncode) == ("full, and whole", 0), done.stderr
 
 
 CLAIM = """

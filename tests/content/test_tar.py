@@ -51,19 +51,30 @@ def test_it_reads_what_tarfile_writes_in_any_pieces(members, format, size):
     assert measured(*(data[start : start + size] for start in range(0, len(data), size))) == expected
 
 
-@given(st.integers(1, 5000), st.data())
-def test_a_cut_within_a_member_is_told(size, data):
-    tar = make_layer("file", size=size)
-    end = 512 + -(-size // 512) * 512
-    cut = data.draw(st.integers(1, end - 1).filter(lambda at: at != 512 or size))
-    with pytest.raises(InvalidLayerError, match="unexpected EOF"):
-        measured(tar[:cut])
+@given(members.filter(len), st.sampled_from([tarfile.GNU_FORMAT, tarfile.PAX_FORMAT]), st.data())
+def test_a_cut_within_a_member_is_told(members, format, data):
+    tar = written(members, format)
+    with tarfile.open(fileobj=io.BytesIO(tar)) as whole:
+        member = data.draw(st.sampled_from(whole.getmembers()))
+    within_headers = st.integers(member.offset + 1, member.offset_data - 1)
+    within_data = st.integers(member.offset_data, member.offset_data + member.size - 1)
+    cut = data.draw(within_headers | within_data if member.size else within_headers)
+    if (
+        cut % 512 or cut >= member.offset_data
+    ):  # else it may be between a PAX header and what it is of, which Go takes for the end
+        with pytest.raises(InvalidLayerError, match="unexpected EOF"):
+            measured(tar[:cut])
 
 
 def test_it_may_end_between_two_members_and_go_on_after_its_end():
     tar = make_layer("file", size=700)
     assert measured(b"") == measured(bytes(512)) == measured(bytes(1024)) == 0
     assert measured(tar[: 512 + 1024]) == measured(tar, b"whatever follows") == 700
+
+
+def test_the_last_member_need_not_be_padded():
+    tar = make_layer("file", size=700)
+    assert measured(tar[: 512 + 700]) == measured(tar[: 512 + 1000]) == 700
 
 
 @pytest.mark.parametrize("size", [8 << 30, 1 << 62])
@@ -106,6 +117,20 @@ def test_an_old_folder_is_a_file_with_a_slash():
     assert measured(member.tobuf(tarfile.USTAR_FORMAT), make_layer(size=7)) == 607
 
 
+def test_records_are_of_the_next_member_alone():
+    records, file = pax(b"12 size=700\n"), bytes(header(size=10)) + bytes(512)
+    assert measured(records, file[:512], bytes(1024), file) == 710
+    assert measured(records, pax(b"9 a=size\n"), file) == 10
+    assert measured(records, pax(b"9 a=size\n", kind=tarfile.XGLTYPE), file) == 10
+    assert measured(pax(b"8 size=\n"), file) == 10
+
+
+def test_old_writers_have_summed_signed_bytes():
+    block = header(name="fil\u00e9")
+    block[148:156] = b"%06o\0 " % (int(block[148:154], 8) - 2 * 256)
+    assert measured(bytes(block)) == 0
+
+
 def damaged(position, byte):
     tar = bytearray(make_layer("file"))
     tar[position] = byte
@@ -130,8 +155,8 @@ def with_size(text):
     return recomputed(block)
 
 
-def pax(records):
-    block = header(type=tarfile.XHDTYPE, size=len(records))
+def pax(records, *, kind=tarfile.XHDTYPE):
+    block = header(type=kind, size=len(records))
     return recomputed(block) + records.ljust(-(-len(records) // 512) * 512, b"\0")
 
 
@@ -144,8 +169,12 @@ def pax(records):
         (damaged(150, ord("9")), "octal"),
         (bytes(512) + make_layer(), "zeros"),
         (with_size(b"00000000009\0"), "octal"),
+        (with_size(b"-0000000777\0"), "octal"),
+        (with_size(b"0o77\0".ljust(12)), "octal"),
+        (with_size(b"7_7\0".ljust(12)), "octal"),
         (with_size(b"\xff" * 12), "negative"),
         (with_size(b"\x80\0\0\1" + bytes(8)), "too large"),
+        (bytes(header(type=tarfile.DIRTYPE, size=1 << 62)) * 2, "too large"),
         (recomputed(header(type=tarfile.XHDTYPE, size=LARGEST_HEADER + 1)), "more than"),
         (recomputed(header(type=tarfile.GNUTYPE_LONGNAME, size=1 << 40)), "more than"),
         (pax(b"no length at all"), "no length"),
@@ -155,6 +184,9 @@ def pax(records):
         (pax(b"3 \n"), "damaged"),
         (pax(b"10 size=12"), "damaged"),
         (pax(b"0 size=1\n"), "damaged"),
+        (pax(b"4 =1\n"), "damaged"),
+        (pax(b"11 size=1\n"), "damaged"),
+        (pax(b"no length at all", kind=tarfile.XGLTYPE), "no length"),
     ],
 )
 def test_what_is_no_tar_is_refused(data, words):
