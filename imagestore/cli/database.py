@@ -16,37 +16,49 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.option("--repair", is_flag=True, help="Make damaged indexes anew. Images and their metadata are never changed.")
+@click.option("--bytes", "whole", is_flag=True, help="Read all bytes of layers, too, and compare their digests.")
 @format_option
 @click.pass_obj
-def verify(location: Location, repair: bool, format_: str) -> int | None:
+def verify(location: Location, repair: bool, whole: bool, format_: str) -> int | None:
     """Check all that is stored, and repair indexes.
 
     Bytes are compared with their digests, indexes with the facts. Prints what is wrong, and nothing of a sound store. The exit code is 3
-    if something is wrong and was not repaired. The store may be in use meanwhile.
+    if something is wrong and was not repaired. The store may be in use meanwhile. Where a folder keeps the bytes of layers (--content),
+    each file is looked for; all that is in them is read with --bytes alone.
 
     \b
     What is found:
-      corrupt-blob    bytes changed: restore them from a backup
-      stray-metadata  metadata of an image that is gone
-      missing-row     an image that the index does not have       --repair
-      extra-row       an entry of the index without an image      --repair
-      wrong-time      a time that is not that of the metadata     --repair
-      wrong-parent    a parent that is not that of the metadata   --repair
-      parent-cycle    metadata makes an image its own ancestor: nothing is damaged, but one of the parents is wrong
+      corrupt-blob     bytes changed: restore them from a backup
+      stray-metadata   metadata of an image that is gone
+      missing-row      an image that the index does not have       --repair
+      extra-row        an entry of the index without an image      --repair, if it has no name
+      wrong-time       a time that is not that of the metadata     --repair
+      wrong-parent     a parent that is not that of the metadata   --repair
+      parent-cycle     metadata makes an image its own ancestor: nothing is damaged, but one of the parents is wrong
+      wrong-top        layers that are not those of the image      --repair
+      wrong-layer      a layer that does not fit its chain ID      --repair, if an image has it
+      wrong-reference  a repository that is not that of the name   --repair; or a name that is none
+      content-lost     the file of a layer is gone: restore it from a backup
+      corrupt-content  the file of a layer has changed: likewise
 
     \b
     Examples:
       imagestore verify
       imagestore verify --repair --format json
+      imagestore verify --bytes
     """
+    from imagestore.verify import lacks_content
     from imagestore.verify import verify as find
 
     left = repaired = 0
-    with location.open() as store:
-        for finding in find(store, repair=repair):
+    with location.open(with_content=True) as store:
+        for finding in find(store, repair=repair, content=whole):
             left += not finding.repaired
             repaired += finding.repaired
             _write(finding, format_)
+        unread = lacks_content(store)
+    if unread:
+        tell("the files of layers were not looked for: name the folder that has them with --content")
     if left or repaired:
         tell(f"findings: {left + repaired}, repaired: {repaired}")
     return FOUND if left else None

@@ -1,9 +1,9 @@
-"""What `imagestore.verify` reads: the facts beside the index over them, in pages; and the one repair that no other call makes."""
+"""What `imagestore.verify` reads: the facts beside the index over them, in pages; and the repairs that no other call makes."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import (
     CTE,
@@ -17,12 +17,16 @@ from sqlalchemy import (
     literal_column,
     or_,
     select,
+    update,
 )
+from sqlalchemy.dialects.postgresql import insert
 
-from imagestore.digest import Digest, ImageID
+from imagestore.digest import ChainID, DiffID, Digest, ImageID
+from imagestore.layer import Link
+from imagestore.reference import Reference
 from imagestore.sql import edges, metadata
-from imagestore.sql.schema import blobs, images, metadata_keys
-from imagestore.sql.types import ImageIDType
+from imagestore.sql.schema import blobs, contents, images, layers, metadata_keys, references
+from imagestore.sql.types import ByteOrdered, ChainIDType, DiffIDType, ImageIDType
 
 _after: Final = bindparam("after", type_=LargeBinary)
 _limit: Final = bindparam("limit", type_=Integer)
@@ -30,11 +34,14 @@ _image_id: Final = bindparam("image_id", type_=ImageIDType)
 
 
 class StoredBlob(NamedTuple):
-    """A blob as it is stored, and whether the index has an image of its digest."""
+    """A blob as it is stored, and what the index has of an image of its digest: a row, its top, and names."""
 
     digest: Digest
     data: bytes
     has_row: bool
+    top: ChainID | None
+    top_is_there: bool
+    has_names: bool
 
 
 class IndexRow(NamedTuple):
@@ -50,6 +57,42 @@ class IndexRow(NamedTuple):
     last_used_value: bytes | None
 
 
+class LayerRow(NamedTuple):
+    """A layer's row, and whether its parent is there, which the lowest layer has none of."""
+
+    chain_id: ChainID
+    diff_id: DiffID
+    parent: ChainID | None
+    parent_is_there: bool
+
+    @property
+    def raw(self) -> bytes:
+        """The key, after which the next page begins."""
+        return Digest(self.chain_id).raw
+
+
+class NameRow(NamedTuple):
+    """A reference's row, and whether its image is there."""
+
+    name: str
+    repository: str
+    image: ImageID
+    image_is_there: bool
+
+
+class ContentRow(NamedTuple):
+    """What is kept of a layer: under which name, and how many bytes."""
+
+    diff_id: DiffID
+    name: str
+    size: int
+
+    @property
+    def raw(self) -> bytes:
+        """The key, after which the next page begins."""
+        return Digest(self.diff_id).raw
+
+
 # A probe of the index for each row. As joins, PostgreSQL reads those indexes from their beginning for every page.
 def _value(key: bytes) -> ScalarSelect[bytes]:
     of_key = metadata_keys.c.key == bindparam(f"key_{key.decode()}", key, type_=LargeBinary)
@@ -57,8 +100,23 @@ def _value(key: bytes) -> ScalarSelect[bytes]:
 
 
 _entry: Final = images.alias("entry")
-_has_row: Final = select(_entry.c.id).where(_entry.c.id == blobs.c.digest).scalar_subquery().is_not(None)
-_parent_is_there: Final = select(_entry.c.id).where(_entry.c.id == images.c.parent).scalar_subquery().is_not(None)
+_lower: Final = layers.alias("lower")
+_one: Final = literal_column("1", Integer)
+
+
+def _is_there(key: Any, value: Any) -> Any:
+    """Whether a table has a row of this key: one probe of an index."""
+    return select(_one).where(key == value).limit(_one).scalar_subquery().is_not(None)
+
+
+_top: Final = select(_entry.c.top).where(_entry.c.id == blobs.c.digest).correlate(blobs).scalar_subquery()
+_top_is_there: Final = (
+    select(_one)
+    .join_from(_entry, _lower, _lower.c.chain_id == _entry.c.top)
+    .where(_entry.c.id == blobs.c.digest)
+    .scalar_subquery()
+    .is_not(None)
+)
 
 
 def _hanging_from_roots() -> CTE:
@@ -78,10 +136,20 @@ _hanging: Final = _hanging_from_roots()
 _walk: Final = edges.walk_up()
 
 _BLOBS: Final = (
-    select(blobs.c.digest, blobs.c.data, _has_row).where(blobs.c.digest > _after).order_by(blobs.c.digest).limit(_limit)
+    select(
+        blobs.c.digest,
+        blobs.c.data,
+        _is_there(_entry.c.id, blobs.c.digest),
+        _top,
+        _top_is_there,
+        _is_there(references.c.image, blobs.c.digest),
+    )
+    .where(blobs.c.digest > _after)
+    .order_by(blobs.c.digest)
+    .limit(_limit)
 )
 _ROWS_ALONE: Final = (
-    select(images.c.id)
+    select(images.c.id, _is_there(references.c.image, images.c.id))
     .outerjoin(blobs, blobs.c.digest == images.c.id)
     .where(blobs.c.digest.is_(None), images.c.id > _after)
     .order_by(images.c.id)
@@ -99,7 +167,7 @@ _INDEX: Final = (
     select(
         images.c.id,
         images.c.parent,
-        _parent_is_there,
+        _is_there(_entry.c.id, images.c.parent),
         _value(edges.KEY),
         images.c.last_updated,
         _value(metadata.LAST_UPDATED),
@@ -126,8 +194,43 @@ _ENDLESS: Final = (
     .order_by(images.c.id)
     .limit(literal_column("1"))
 )
-_DELETE_ROW: Final = delete(images).where(images.c.id == _image_id)
+_LAYERS: Final = (
+    select(
+        layers.c.chain_id,
+        layers.c.diff_id,
+        layers.c.parent,
+        or_(layers.c.parent.is_(None), _is_there(_lower.c.chain_id, layers.c.parent)),
+    )
+    .where(layers.c.chain_id > _after)
+    .order_by(layers.c.chain_id)
+    .limit(_limit)
+)
+_NAMES: Final = (
+    select(references.c.name, references.c.repository, references.c.image, _is_there(_entry.c.id, references.c.image))
+    .where(references.c.name > bindparam("after", type_=ByteOrdered))
+    .order_by(references.c.name)
+    .limit(_limit)
+)
+_CONTENTS: Final = (
+    select(contents.c.diff_id, contents.c.name, contents.c.size)
+    .where(contents.c.diff_id > _after)
+    .order_by(contents.c.diff_id)
+    .limit(_limit)
+)
+# A row with names stays: they would go with it.
+_DELETE_ROW: Final = delete(images).where(images.c.id == _image_id, ~exists().where(references.c.image == _image_id))
 _DELETE_ROW_ALONE: Final = _DELETE_ROW.where(~exists().where(blobs.c.digest == _image_id))
+_INSERT_LAYERS: Final = insert(layers).on_conflict_do_nothing()
+_SET_LAYER: Final = (
+    update(layers)
+    .where(layers.c.chain_id == bindparam("chain", type_=ChainIDType))
+    .values(diff_id=bindparam("new_diff_id", type_=DiffIDType), parent=bindparam("new_parent", type_=ChainIDType))
+)
+_SET_REPOSITORY: Final = (
+    update(references)
+    .where(references.c.name == bindparam("reference", type_=ByteOrdered))
+    .values(repository=bindparam("new_repository", type_=ByteOrdered))
+)
 
 
 def find_blobs(connection: Connection, after: bytes, limit: int) -> list[StoredBlob]:
@@ -135,9 +238,13 @@ def find_blobs(connection: Connection, after: bytes, limit: int) -> list[StoredB
     return [StoredBlob(*row) for row in connection.execute(_BLOBS, {"after": after, "limit": limit})]
 
 
-def find_rows_alone(connection: Connection, after: bytes, limit: int) -> list[ImageID]:
-    """The next rows of images whose blob is not there. Reads all keys that follow, to find none in a sound database."""
-    return list(connection.execute(_ROWS_ALONE, {"after": after, "limit": limit}).scalars())
+def find_rows_alone(connection: Connection, after: bytes, limit: int) -> list[tuple[ImageID, bool]]:
+    """The next rows of images whose blob is not there, and whether they have names.
+
+    Reads all keys that follow, to find none in a sound database.
+    """
+    rows = connection.execute(_ROWS_ALONE, {"after": after, "limit": limit})
+    return [(image_id, bool(has_names)) for image_id, has_names in rows]
 
 
 def find_metadata_alone(connection: Connection, after: bytes, limit: int) -> list[Digest]:
@@ -168,11 +275,42 @@ def find_endless(connection: Connection, known: Sequence[ImageID]) -> ImageID | 
     return connection.execute(_ENDLESS, {"starts": list(known), "met": list(known)}).scalar()
 
 
+def find_layers(connection: Connection, after: bytes, limit: int) -> list[LayerRow]:
+    """The next layers in order. Costs what it returns."""
+    return [LayerRow(*row) for row in connection.execute(_LAYERS, {"after": after, "limit": limit})]
+
+
+def find_names(connection: Connection, after: str, limit: int) -> list[NameRow]:
+    """The next names in order, unparsed. Costs what it returns."""
+    return [NameRow(*row) for row in connection.execute(_NAMES, {"after": after, "limit": limit})]
+
+
+def find_contents(connection: Connection, after: bytes, limit: int) -> list[ContentRow]:
+    """The next contents in order. Costs what it returns."""
+    return [ContentRow(*row) for row in connection.execute(_CONTENTS, {"after": after, "limit": limit})]
+
+
 def delete_row(connection: Connection, image_id: ImageID) -> None:
-    """Remove an image's row and leave its blob; children lose their edge."""
+    """Remove an image's row, if it has no names, and leave its blob; children lose their edge."""
     connection.execute(_DELETE_ROW, {"image_id": image_id})
 
 
 def delete_row_alone(connection: Connection, image_id: ImageID) -> None:
-    """Remove an image's row if its blob is not there; children lose their edge."""
+    """Remove an image's row if its blob is not there, and it has no names; children lose their edge."""
     connection.execute(_DELETE_ROW_ALONE, {"image_id": image_id})
+
+
+def restore_layer(connection: Connection, chain_id: ChainID, stack: Sequence[Link]) -> None:
+    """Write a layer's row as the stack has it that ends with it, and those of the stack that are missing below."""
+    connection.execute(_INSERT_LAYERS, [link._asdict() for link in stack])
+    right = {"chain": chain_id, "new_diff_id": stack[-1].diff_id, "new_parent": stack[-1].parent}
+    connection.execute(_SET_LAYER, right)
+
+
+def set_repository(connection: Connection, name: str) -> None:
+    """Write a reference's repository as its name has it.
+
+    Raises:
+        InvalidReferenceError: the name is none.
+    """
+    connection.execute(_SET_REPOSITORY, {"reference": name, "new_repository": Reference.parse(name).name})

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, LargeBinary, bindparam, select, update
 
 from imagestore.digest import ImageID
 from imagestore.layer import Link
-from imagestore.sql import layers
+from imagestore.sql import edges, layers
 from imagestore.sql.schema import blobs, images
 from imagestore.sql.types import ChainIDType, ImageIDType
 
@@ -53,5 +53,9 @@ def fill(connection: Connection, after: bytes, limit: int, stack_of: Callable[[b
 
 
 def set_top(connection: Connection, image_id: ImageID, stack: Sequence[Link]) -> None:
-    """Put one image into the trie, at the place that its configuration has."""
-    connection.execute(_SET, {"image_id": image_id, "new_top": layers.hold(connection, stack)})
+    """Put one image, if it is there, into the trie, at the place that its configuration has; layers that are missing become known.
+
+    The image is locked first, then its layers, as by a delete.
+    """
+    if edges.hold(connection, image_id) is not None:
+        connection.execute(_SET, {"image_id": image_id, "new_top": layers.hold(connection, stack)})

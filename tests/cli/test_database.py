@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 
 import pytest
@@ -7,7 +8,7 @@ from sqlalchemy import URL, create_engine
 
 from imagestore.migrate import head
 from imagestore.store import Store
-from imagestore.testing.makers import make_config
+from imagestore.testing.makers import make_config, make_layer
 from tests.verify.damage import delete_rows, write_blob, write_row
 
 
@@ -122,3 +123,29 @@ def test_the_default_is_a_file_in_the_users_data_folder(run_cli, monkeypatch, tm
             image_id.removeprefix("sha256:").upper()
         ]
     engine.dispose()
+
+
+def test_the_bytes_of_layers_are_looked_for(run_cli, store, tmp_path):
+    url = store.engine.url.render_as_string(hide_password=False)
+    folder = tmp_path / "layers"
+    with Store(store.engine, content=folder) as filled:
+        layer = filled.layers.register(io.BytesIO(make_layer()))
+    (file,) = (folder / "data").iterdir()
+    command = "--store", url, "--content", folder, "verify"
+    assert run_cli(*command, "--bytes") == (0, "", "")
+    file.write_bytes(make_layer().replace(b"x", b"y"))
+    assert run_cli(*command) == (0, "", "")
+    code, out, _ = run_cli(*command, "--bytes")
+    assert (code, out.split(":")[0]) == (3, "corrupt-content sha256")
+    file.unlink()
+    code, out, err = run_cli(*command)
+    assert (code, err) == (3, "imagestore: findings: 1, repaired: 0\n")
+    assert out.startswith(f"content-lost {layer.diff_id}: there is nothing under '{file.name}'\n")
+
+
+def test_a_folder_that_nobody_names_is_told(cli, store, tmp_path):
+    with Store(store.engine, content=tmp_path / "layers") as filled:
+        filled.layers.register(io.BytesIO(make_layer()))
+    code, out, err = cli("verify")
+    assert (code, out) == (0, "")
+    assert "--content" in err

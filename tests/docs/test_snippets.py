@@ -12,7 +12,7 @@ from imagestore.testing.makers import make_layer
 DOCS = Path(__file__).parents[2] / "docs"
 
 
-@pytest.mark.parametrize("page", ["embedding.md", "layers.md"])
+@pytest.mark.parametrize("page", ["embedding.md", "layers.md", "backup.md"])
 def test_the_blocks_of_a_page_run_in_order(page, database_url, tmp_path):
     blocks = re.findall(r"^```python\n(.*?)^```", (DOCS / page).read_text(), re.DOTALL | re.MULTILINE)
     assert blocks

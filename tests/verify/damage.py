@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from sqlalchemy import delete, insert, select, update
 
-from imagestore.sql.schema import blobs, images, metadata_keys
+from imagestore.sql.schema import blobs, contents, images, layers, lease_layers, leases, metadata_keys, references
 
 
 @contextmanager
@@ -59,3 +59,33 @@ def index(store):
     """The table of images: each ID with its parent and its two times."""
     with store.engine.connect() as connection:
         return {row.id: tuple(row[1:]) for row in connection.execute(select(images))}
+
+
+def write_layer(store, chain, **columns):
+    """Change columns of a layer's row."""
+    with by_hand(store) as connection:
+        connection.execute(update(layers).where(layers.c.chain_id == chain).values(**columns))
+
+
+def delete_layers(store, *chains):
+    with by_hand(store) as connection:
+        connection.execute(delete(layers).where(layers.c.chain_id.in_(chains)))
+
+
+def write_name(store, name, /, **columns):
+    """Change columns of a reference's row."""
+    with by_hand(store) as connection:
+        connection.execute(update(references).where(references.c.name == name).values(**columns))
+
+
+def trie(store):
+    """The table of layers: each chain ID with the rest of its row."""
+    with store.engine.connect() as connection:
+        return {row.chain_id: tuple(row[1:]) for row in connection.execute(select(layers))}
+
+
+def beside(store):
+    """The rows of references, contents and leases."""
+    tables = (references, contents, leases, lease_layers)
+    with store.engine.connect() as connection:
+        return [sorted(map(tuple, connection.execute(select(table)))) for table in tables]

@@ -322,8 +322,9 @@ def test_a_repair_in_a_callers_transaction_is_the_callers(store, family):
 
 def test_pages_meet(store, monkeypatch):
     """No row is lost between two pages, nor told twice."""
-    monkeypatch.setattr("imagestore.verify._BLOBS", 2)
-    monkeypatch.setattr("imagestore.verify._ROWS", 2)
+    monkeypatch.setattr("imagestore.verify.images._BLOBS", 2)
+    for part in ("images", "layers", "names"):
+        monkeypatch.setattr(f"imagestore.verify.{part}.ROWS", 2)
     grown = store.create_many([make_config(number) for number in range(5)])
     for image_id in grown:
         store.backend.set_metadata(image_id, "parent", image_id.encode())
