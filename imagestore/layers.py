@@ -74,6 +74,7 @@ class Layers:
             LayerNotFoundError: there is no such parent.
             LeaseExpiredError: the lease has expired meanwhile.
             UnusableContentError: the store has no place for content.
+            InvalidError: the store has joined, and no lease is given.
             OSError: the bytes cannot be written.
 
         Source: moby's ``layer.Store.Register``.
@@ -132,7 +133,7 @@ class Layers:
             LayerNotFoundError: there is no such layer, or no content of it.
             ContentLostError: the content is gone.
             CorruptContentError: from a read: the content is damaged.
-            UnusableContentError: the store has no place for content.
+            UnusableContentError: the store has no place for content, or there is something else than a file in it.
 
         Source: moby's ``Layer.TarStream``.
         """
@@ -192,7 +193,7 @@ class Layers:
     def _leased(self, lease: HeldLease | Lease | None) -> Iterator[tuple[str, bool]]:
         """The lease to write under, and whether it is one that was taken here, which an exception ends."""
         if lease is not None:
-            self._bind.read(leases.hold, lease.id)
+            self._bind.read(leases.check, lease.id)  # before the bytes are read
             yield lease.id, False
             return
         if not isinstance(self._bind, EngineBind):

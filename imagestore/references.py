@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from imagestore.arguments import check_limit
@@ -89,9 +89,9 @@ class References:
         """
         return self._bind.read(references.of_image, ImageID(image_id))
 
-    def of_images(self, image_ids: Sequence[ImageID]) -> dict[ImageID, list[Reference]]:
+    def of_images(self, image_ids: Iterable[str]) -> dict[ImageID, list[Reference]]:
         """`references` of many at once: of those that have any. One query for every ten thousand."""
-        return self._bind.read(references.of_images, image_ids)
+        return self._bind.read(references.of_images, [ImageID(image_id) for image_id in image_ids])
 
     def references_by_name(self, reference: Reference | str) -> list[Association]:
         """What the names of a repository stand for, in order; the reference's own tag or digest does not matter. Costs what it returns.

@@ -61,6 +61,7 @@ class Store(Bound):
         SchemaError: the tables are missing, or of another revision. This never changes a database but for the identity of ``content``.
         UnusableContentError: the place belongs to another store, or has lost what was in it.
         UnusableBindError: the bind is of another database, does not enforce foreign keys, or cannot be joined.
+        InvalidError: both ``content`` and ``layer_stores`` are given.
     """
 
     def __init__(
@@ -73,12 +74,12 @@ class Store(Bound):
     ) -> None:
         self._schema = schema
         self._layers = None if layer_stores is None else HeldLayers(layer_stores)
-        self._bind = bind_to(bind, schema=schema)
-        self._content = None if content is None else open_content(self._bind, content)
         if content is not None and layer_stores is not None:
             raise InvalidError("layers are either in content= or in layer_stores=: name one of them")
         if isinstance(bind, Connection):
             self._require_no_layer_stores()
+        self._bind = bind_to(bind, schema=schema)
+        self._content = None if content is None else open_content(self._bind, content)  # last: it writes an identity
 
     @classmethod
     def open(
@@ -226,7 +227,7 @@ class Store(Bound):
         Raises:
             InvalidImageError: the bytes are no image configuration, or its history has more layers than its rootfs.
             UnsupportedPlatformError: there is no layer store for the image's operating system.
-            LayerNotFoundError: the layer store has no such layer.
+            LayerNotFoundError: a layer is not there with its content, where this store has ``content``; or a layer store has none such.
 
         Source: moby's ``Store.Create``.
         """

@@ -32,13 +32,14 @@ _unused: Final = and_(
     contents.c.diff_id.in_(select(digest_at(_given.c.place, "diff_ids"))),
     ~select(_one).select_from(layers).where(layers.c.diff_id == contents.c.diff_id).exists(),
 )
-# Meets _HOLD of a register, which relies on the row. Without it: "content is lost".
+# Meets _HOLD of a register, which relies on the row. Without it, in the words of tests/concurrency/test_locks.py: "content that is relied
+# on while it is freed is lost".
 _HOLD_UNUSED: Final = Write(
     select(contents.c.diff_id).where(_unused).order_by(contents.c.diff_id).with_for_update(of=contents)
 )
 _DELETE_UNUSED: Final = Write(delete(contents).where(_unused).returning(contents.c.name))
 _INSERT: Final = insert(contents).on_conflict_do_nothing().returning(contents.c.name)
-# Meets _HOLD_UNUSED. Without it: "content is lost".
+# Meets _HOLD_UNUSED, and _SKIP_HELD_CONTENTS of a collect. Without it: "content that is freed while it is relied on is lost".
 _HOLD: Final = (
     select(contents.c.name)
     .where(contents.c.diff_id == bindparam("diff_id", type_=DiffIDType))
@@ -65,7 +66,10 @@ def keep(connection: Connection, diff_id: DiffID, name: str, size: int) -> str:
 
 
 def free(connection: Connection, diff_ids: Sequence[DiffID]) -> list[str]:
-    """Remove those of the contents that no layer has any more, and return their names, whose bytes go after the commit."""
+    """Remove those of the contents that no layer has any more, and return their names, whose bytes go after the commit.
+
+    Of two transactions that at once remove the last two layers with a content, neither may see that: it is left to `imagestore.collect`.
+    """
     given = {"diff_ids": joined(diff_ids), "count": len(diff_ids)}
     if connection.dialect.name == "postgresql" and not _HOLD_UNUSED.all(connection, **given):
         return []

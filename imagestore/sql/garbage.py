@@ -31,6 +31,7 @@ _ALONE: Final = (
     .limit(_limit)
 )
 # Meets what holds a layer, as `imagestore.sql.layers` does; but who is before us, a create, a register or a delete, is left alone.
+# Without it, in the words of tests/concurrency/test_locks.py: "collect and create".
 _SKIP_HELD: Final = (
     select(layers.c.chain_id)
     .where(layers.c.chain_id.in_(_chains))
@@ -48,6 +49,7 @@ _UNUSED: Final = (
     .limit(_limit)
 )
 _in: Final = contents.c.diff_id.in_(bindparam("diff_ids", expanding=True))
+# Meets `imagestore.sql.contents` of a register. Without it: "content that is relied on while it is collected is lost".
 _SKIP_HELD_CONTENTS: Final = (
     select(contents.c.diff_id).where(_in).order_by(contents.c.diff_id).with_for_update(skip_locked=True)
 )

@@ -130,7 +130,8 @@ _WITHOUT_CONTENT: Final = Read(
 )
 
 # Both meet _HOLD_ALONE and _SKIP_HELD: a layer that is relied on is there until this transaction ends, and with it those below, whom
-# its foreign key holds. Without it: "create and free", "register and free".
+# its foreign key holds. Without them, in the words of tests/concurrency/test_locks.py: "create and free", "register and free"; "load and
+# free", "create many and free".
 _HOLD_HIGHEST: Final = Write(
     _existing().limit(literal_column("1")).with_for_update(read=True, key_share=True, of=layers), few=True
 )
@@ -143,8 +144,8 @@ _SET_SIZE: Final = (
 )
 
 _WALK: Final = _walk_alone()
-# Meets _HOLD_HIGHEST and what a foreign key locks: the DELETE after it sees who came to rely on a layer meanwhile. Without it: "create
-# and free".
+# Meets _HOLD_HIGHEST and what a foreign key locks: the DELETE after it sees who came to rely on a layer meanwhile. Without it: "free
+# and create".
 _HOLD_ALONE: Final = Write(
     select(layers.c.chain_id)
     .join_from(_WALK, layers, layers.c.chain_id == _WALK.c.chain_id)

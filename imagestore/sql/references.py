@@ -50,7 +50,8 @@ _UPSERT: Final = _insert.on_conflict_do_update(
     set_={"image": _insert.excluded.image},
     where=references.c.image != _insert.excluded.image,
 ).returning(references.c.name)
-# Meets `imagestore.sql.edges.hold` of a delete: those that are found stay until this transaction ends.
+# Meets `imagestore.sql.edges.hold` of a delete: those that are found stay until this transaction ends. Without it, in the words of
+# tests/concurrency/test_locks.py: "names for an image that goes".
 _HOLD_IMAGES: Final = (
     select(images.c.id)
     .where(images.c.id.in_(bindparam("image_ids", expanding=True)))

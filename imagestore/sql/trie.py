@@ -34,6 +34,7 @@ from imagestore.gojson import GoTime
 from imagestore.layer import StoredLayer
 from imagestore.sql import schema
 from imagestore.sql.driver import Read
+from imagestore.sql.given import digest_at
 from imagestore.sql.schema import images, layers
 from imagestore.sql.types import ImageIDType
 
@@ -208,11 +209,10 @@ def _start() -> Select[Any]:
 
 def _start_after() -> Select[Any]:
     """Where the page before has ended, given as the stacks from there down to the image's own; of those that are gone, beside them."""
-    places, count = bindparam("places", type_=LargeBinary), bindparam("count", type_=Integer)
-    width = literal_column(str(_WIDTH), Integer)
+    count = bindparam("count", type_=Integer)
 
     def given(number: Any) -> Any:
-        return func.substr(places, number * width + _one, width, type_=LargeBinary)
+        return digest_at(number, "places")
 
     def is_there(chain: Any) -> Any:
         standing = layers.alias("standing")

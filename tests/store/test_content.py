@@ -119,6 +119,14 @@ def test_content_that_is_damaged_is_told(filled, folder, how, error):
 def test_layers_are_in_one_place(folder):
     with pytest.raises(InvalidError, match="name one"):
         Store.open("sqlite://", content=folder, layer_stores={"linux": RecordingLayerStore()})
+    assert not folder.exists()
+
+
+def test_a_snapshot_registers_nothing(filled, folder):
+    kept = sorted((folder / "data").iterdir())
+    with filled.lease() as lease, filled.reading() as snapshot, pytest.raises(ReadOnlyError):
+        snapshot.layers.register(io.BytesIO(make_layer("another")), lease=lease)
+    assert sorted((folder / "data").iterdir()) == kept
 
 
 def test_the_place_beside_a_file(tmp_path, monkeypatch):
