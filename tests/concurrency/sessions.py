@@ -15,10 +15,12 @@ from queue import Empty, SimpleQueue
 from typing import Any, Final
 
 import psycopg
+from psycopg import IsolationLevel
 from sqlalchemy import Engine, event, make_url
 
 from imagestore.sql.engine import create_engine
 from imagestore.store import Store
+from tests.concurrency.files import Files
 from tests.concurrency.statements import Step, ending, statement
 
 _GLANCE: Final = 0.001  # seconds until the server is asked whether a session waits for a lock
@@ -37,10 +39,10 @@ class Session:
     """A thread that runs one task after another.
 
     ``next`` is the step before which it stands, None while it runs, waits or has nothing to do; ``waits_for`` has the processes of the
-    server whose locks it waits for.
+    server whose locks it waits for; ``done`` are the steps of its task.
     """
 
-    def __init__(self, number: int, url: str, reports: SimpleQueue[int]) -> None:
+    def __init__(self, number: int, url: str, reports: SimpleQueue[int], files: set[str]) -> None:
         self.number = number
         self.next: Step | None = None
         self.busy = self.failed = False
@@ -48,6 +50,8 @@ class Session:
         self.result: object = None
         self._reports = reports
         self._stepped = self._abandoned = False
+        self.done: set[Step] = set()
+        self._held: list[Step] = []
         self.engine: Engine = create_engine(url)
         event.listen(self.engine, "connect", self._connected)
         event.listen(self.engine, "handle_error", self._failed)
@@ -56,7 +60,7 @@ class Session:
         event.listen(self.engine, "rollback_savepoint", self._before_rollback)
         self.pid = 0
         self.since = 0.0
-        self.store = Store(self.engine)
+        self.store = Store(self.engine, content=Files(files, self._stop))
         self._commands: SimpleQueue[Any] = SimpleQueue()
         self._thread = threading.Thread(target=self._work, name=f"session {number}", daemon=True)
         self._thread.start()
@@ -65,6 +69,7 @@ class Session:
         """Start a task; it stops before its first statement, or, not ``stepped``, nowhere."""
         self.busy, self._stepped = True, stepped
         self.waits_for, self._abandoned = frozenset(), False
+        self.done.clear()
         self._commands.put(task)
 
     def go(self) -> None:
@@ -95,11 +100,12 @@ class Session:
             self._reports.put(self.number)
 
     def _stop(self, step: Step) -> None:
+        self.done.add(step)
         if not self._stepped or self._abandoned:
             return
         self.next = step
         self._reports.put(self.number)
-        if not self._commands.get():
+        if not self._commands.get() and not step.text.startswith("ROLLBACK"):
             raise AbandonedError
 
     def _connected(self, connection: Any, _record: object) -> None:
@@ -108,35 +114,50 @@ class Session:
         connection.commit()
         connection.cursor_factory = _stepping(connection.cursor_factory, self._before_statement)
 
-    def _before_statement(self, text: str, parameters: list[Mapping[str, Any]]) -> None:
-        if self._stepped and not text.startswith((*_SILENT, "ROLLBACK TO")):
-            self._stop(statement(text, parameters))
+    def _before_statement(self, text: str, parameters: list[Mapping[str, Any]], *, in_snapshot: bool) -> None:
+        if not text.startswith((*_SILENT, "ROLLBACK TO")):
+            step = statement(text, parameters, in_snapshot=in_snapshot)
+            if step.shares or step.writes:
+                self._held.append(step)
+            self._stop(step)
 
     def _failed(self, _context) -> None:
         self.failed = True  # the server has let go of all that the transaction held
 
     def _before_commit(self, connection) -> None:
-        level = connection.get_execution_options().get("isolation_level")
-        self._stop(ending("COMMIT", serializable=level == "SERIALIZABLE"))
+        self._before_end(connection, "COMMIT")
 
-    def _before_rollback(self, connection, *_savepoint) -> None:
-        self._stop(ending("ROLLBACK", serializable=False))
+    def _before_rollback(self, connection, *savepoint) -> None:
+        if savepoint:
+            self._stop(ending("ROLLBACK TO SAVEPOINT", self._held))
+        else:
+            self._before_end(connection, "ROLLBACK")
+
+    def _before_end(self, connection, text: str) -> None:
+        held, self._held = self._held, []
+        is_serializable = connection.get_execution_options().get("isolation_level") == "SERIALIZABLE"
+        if held or is_serializable:  # else nobody can tell when it ended
+            self._stop(ending(text, held, serializable=is_serializable and text == "COMMIT"))
 
 
-def _stepping(cursor: type[Any], before: Callable[[str, list[Mapping[str, Any]]], None]) -> type[Any]:
+def _stepping(cursor: type[Any], before: Callable[..., None]) -> type[Any]:
     """The driver's cursor, which all statements come to: those of SQLAlchemy, and the reads that go by it."""
 
     class SteppingCursor(cursor):  # type: ignore[misc]
         def execute(self, query: str, params: Mapping[str, Any] | None = None, **options: Any) -> Any:
-            before(query, [params or {}])
+            before(query, [params or {}], in_snapshot=_sees_snapshot(self.connection))
             return super().execute(query, params, **options)
 
         def executemany(self, query: str, params_seq: Iterable[Mapping[str, Any]], **options: Any) -> Any:
             every = list(params_seq)
-            before(query, every)
+            before(query, every, in_snapshot=_sees_snapshot(self.connection))
             return super().executemany(query, every, **options)
 
     return SteppingCursor
+
+
+def _sees_snapshot(connection: psycopg.Connection) -> bool:
+    return connection.isolation_level in (IsolationLevel.REPEATABLE_READ, IsolationLevel.SERIALIZABLE)
 
 
 class Sessions:
@@ -144,7 +165,8 @@ class Sessions:
 
     def __init__(self, url: str, count: int) -> None:
         self._reports: SimpleQueue[int] = SimpleQueue()
-        self.all = [Session(number, url, self._reports) for number in range(count)]
+        self.files: set[str] = set()
+        self.all = [Session(number, url, self._reports, self.files) for number in range(count)]
         parameters = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
         self.control = psycopg.connect(parameters, autocommit=True)
 

@@ -3,7 +3,7 @@
 After each run: no image is its own ancestor, the index says what the metadata says, no row is without bytes, nothing was raised that is
 not documented, and what was answered and what is there is what one after the other would have given.
 
-Every run has 150 pairs of a store on an engine, complete, in 2,600 runs: 40 s of one core. The soak has 245 more; 150 in a host's READ
+Every run has 150 pairs of a store on an engine, complete, in 2,000 runs: 20 s of one core. The soak has 245 more; 150 in a host's READ
 COMMITTED, complete; 299 in its snapshots and 274 of both kinds, of which nine in ten are complete; and the threes: 9 minutes of one core.
 """
 
@@ -13,6 +13,7 @@ import random
 
 import pytest
 
+from imagestore.store import Store
 from imagestore.verify import FindingKind, verify
 from tests.concurrency.exploration import Explorer
 from tests.concurrency.scenarios import FAMILY, mixed_pairs, more_pairs, pairs, triples, whole_triples
@@ -30,8 +31,8 @@ from tests.concurrency.work import (
     unname_time,
 )
 
-SNAPSHOTS = 150  # runs of a pair at most: retries make some pairs endless, nine of ten are complete with less
-MIXED = 60
+SNAPSHOTS = 300  # runs of a pair at most: retries make some pairs endless, nine of ten are complete with less
+MIXED = 120
 THREES = 250  # of 750, drawn with this seed, and random orders of each
 ORDERS = 10
 SEED = 9
@@ -39,10 +40,12 @@ SEED = 9
 
 def check(stepped, report):
     assert report.violation is None, report.violation
-    found = stepped.alone(
-        0, lambda store: [each for each in verify(store) if each.kind is not FindingKind.PARENT_CYCLE]
-    )
-    assert found == [], report.scenario
+    assert stepped.alone(0, findings) == [], report.scenario
+
+
+def findings(store):
+    """What verify finds in the rows, but for cycles that the metadata may well have; the files of these tests are but names."""
+    return [each for each in verify(Store(store._bind)) if each.kind is not FindingKind.PARENT_CYCLE]
 
 
 @pytest.mark.parametrize("scenario", pairs(), ids=Scenario.short)

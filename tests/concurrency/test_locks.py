@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import pytest
 from sqlalchemy import Select, literal, select
 
-from imagestore.sql import edges, images, metadata
+from imagestore import collect
+from imagestore.sql import contents, edges, garbage, images, layers, leases, metadata, references
 from imagestore.sql.driver import Write
+from tests.concurrency.layer_scenarios import GARBAGE, IMAGE, LEASED, UNUSED
+from tests.concurrency.layer_work import (
+    collect_contents,
+    collect_layers,
+    end,
+    know,
+    know_many,
+    load,
+    register,
+    release,
+    remove,
+    sweep,
+    tag_many,
+    together,
+)
 from tests.concurrency.work import (
     READ_COMMITTED,
     REPEATABLE_READ,
@@ -26,7 +42,7 @@ from tests.concurrency.work import (
     unname_time,
 )
 
-LIMIT = 200  # runs; more than each of two needs, and enough of three
+LIMIT = 400  # runs; more than each of two needs, and enough of three
 
 
 def unlocked(statement: Select[Any]) -> Select[Any]:
@@ -57,6 +73,16 @@ def without_looking_again(_write: Callable[..., None]) -> Callable[..., None]:
 
 def only_where_there_is_one(unlink: Callable[..., None]) -> Callable[..., None]:
     return lambda connection, child: unlink(connection, child) if child.parent is not None else None
+
+
+def contents_before_leases(_unnamed: Callable[..., Iterator[str]]) -> Callable[..., Iterator[str]]:
+    def unnamed(bind, content, find_leases=garbage.find_leases):
+        owners = {name: name.partition("-")[0] for name in content.names()}
+        named = bind.read(garbage.find_named, list(owners))
+        alive = bind.read(find_leases, sorted(set(owners.values())))
+        return [name for name, owner in owners.items() if owner not in alive and name not in named]
+
+    return unnamed
 
 
 class Lock(NamedTuple):
@@ -169,6 +195,90 @@ LOCKS = {
         (*map(create, "be"),),
         ((create_many("bx"), set_parent("e", "b")), (delete("b"),)),
         READ_COMMITTED,
+    ),
+    "create and free": Lock(
+        layers,
+        "_HOLD_HIGHEST",
+        unlocked,
+        IMAGE.before,
+        ((know("PR"),), (remove("PQ"),)),
+    ),
+    "register and free": Lock(
+        layers,
+        "_HOLD_HIGHEST",
+        unlocked,
+        IMAGE.before,
+        ((register("pq", "b"),), (remove("PQ"),)),
+    ),
+    "load and free": Lock(
+        layers,
+        "_HOLD_EXISTING",
+        unlocked,
+        LEASED.before,
+        ((load("PQ"),), (release("pq", "a"),)),
+    ),
+    "create many and free": Lock(
+        layers,
+        "_HOLD_EXISTING",
+        unlocked,
+        IMAGE.before,
+        ((know_many("P", "PR"),), (remove("PQ"),)),
+    ),
+    "free and create": Lock(
+        layers,
+        "_HOLD_ALONE",
+        unlocked,
+        IMAGE.before,
+        ((know("PR"),), (remove("PQ"),)),
+    ),
+    "content that is relied on while it is freed is lost": Lock(
+        contents,
+        "_HOLD_UNUSED",
+        unlocked,
+        IMAGE.before,
+        ((register("q", "b"),), (remove("PQ"),)),
+    ),
+    "content that is freed while it is relied on is lost": Lock(
+        contents,
+        "_HOLD",
+        unlocked,
+        IMAGE.before,
+        ((register("q", "b"),), (remove("PQ"),)),
+    ),
+    "collect and create": Lock(
+        garbage,
+        "_SKIP_HELD",
+        unlocked,
+        GARBAGE.before,
+        ((know("PQ"),), (collect_layers(),)),
+    ),
+    "content that is relied on while it is collected is lost": Lock(
+        garbage,
+        "_SKIP_HELD_CONTENTS",
+        unlocked,
+        UNUSED.before,
+        ((register("p", "c"),), (collect_contents(),)),
+    ),
+    "register under a lease that ends": Lock(
+        leases,
+        "_HOLD",
+        unlocked,
+        IMAGE.before,
+        ((register("pq", "b"),), (end("b"),)),
+    ),
+    "names for an image that goes": Lock(
+        references,
+        "_HOLD_IMAGES",
+        unlocked,
+        IMAGE.before,
+        ((tag_many("app:1", "app:2", image="PQ"),), (remove("PQ"),)),
+    ),
+    "a file is swept whose row comes late": Lock(
+        collect,
+        "_unnamed",
+        contents_before_leases,
+        IMAGE.before,
+        ((together(register("r", "b"), end("b")),), (sweep(),)),
     ),
 }
 

@@ -134,12 +134,85 @@ print("full, and whole")
 """
 
 
+FILL_WITH_LAYERS = """
+import errno, io, sqlite3, sys
+from pathlib import Path
+from sqlalchemy.exc import OperationalError
+from imagestore.store import Store
+from imagestore.testing.makers import make_layer
+from imagestore.verify import verify
+
+folder = Path(sys.argv[1])
+store = Store.open(f"sqlite:///{folder}/images.db", content=folder / "content")
+ballast = folder / "ballast"
+ballast.write_bytes(bytes(200_000))
+
+def register(number, size):
+    return store.layers.register(io.BytesIO(make_layer(number, size=size)))
+
+def check(kept, leases):
+    assert sorted(store.layers.map()) == sorted(layer.chain_id for layer in kept)
+    assert {layer.lease for layer in kept} <= {lease.id for lease in store.leases.page()}
+    assert len(store.leases.page()) <= leases
+    assert len(list((folder / "content" / "data").iterdir())) == len(kept)
+    for layer in kept:
+        with store.layers.open(layer.chain_id) as stream:
+            stream.read()
+    assert list(verify(store)) == []
+
+kept = [register("first", 1000)]
+try:
+    register("large", 3_000_000)
+except OSError as error:
+    assert error.errno == errno.ENOSPC, error
+else:
+    sys.exit("the disk is not full")
+check(kept, 1)
+try:
+    for number in range(1000):
+        kept.append(register(number, 30_000))
+except OSError as error:
+    assert error.errno == errno.ENOSPC, error
+except OperationalError as error:
+    assert error.orig.sqlite_errorcode == sqlite3.SQLITE_FULL, error
+else:
+    sys.exit("the disk is not full")
+ballast.unlink()
+(open_lease,) = {lease.id for lease in store.leases.page()} - {layer.lease for layer in kept} or [None]
+if open_lease is not None:  # there was no room for its end either
+    store.leases.delete(open_lease)
+store.collect()
+check(kept, len(kept))
+kept.append(register(number, 30_000))
+check(kept, len(kept))
+print("full, and whole")
+"""
+
+
 @pytest.mark.soak
 @pytest.mark.parametrize("way", ["bound", "joined"])
 def test_a_disk_of_two_megabytes(tmp_path, way):
-    """In a mount namespace of its own, so that nothing is left mounted; as an ordinary user in a user namespace too."""
-    script = 'mount -t tmpfs -o size=2m tmpfs "$1" && exec "$2" -c "$3" "$1" "$4"'
+    assert run_on_small_disk(FILL, tmp_path, way) == ("full, and whole", 0, "")
+
+
+@pytest.mark.soak
+def test_a_disk_of_two_megabytes_with_layers(tmp_path):
+    assert run_on_small_disk(FILL_WITH_LAYERS, tmp_path) == ("full, and whole", 0, "")
+
+
+def run_on_small_disk(program, folder, *arguments):
+    """What the program prints, returns and complains of.
+
+    In a mount namespace of its own, so that nothing is left mounted; as an ordinary user in a user namespace too.
+    """
+    script = """
+        set -e
+        mount -t tmpfs -o size=2m tmpfs "$1"
+        folder=$1 python=$2 program=$3
+        shift 3
+        exec "$python" -c "$program" "$folder" "$@"
+    """
     namespace = ["unshare", "-m"] if os.geteuid() == 0 else ["unshare", "-Urm"]
-    command = [*namespace, "sh", "-c", script, "sh", str(tmp_path), sys.executable, FILL, way]
+    command = [*namespace, "sh", "-c", script, "sh", str(folder), sys.executable, program, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=REPOSITORY, check=False)
-    assert (done.stdout.strip(), done.returncode) == ("full, and whole", 0), done.stderr
+    return done.stdout.strip(), done.returncode, done.stderr
