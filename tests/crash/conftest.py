@@ -7,6 +7,7 @@ import tempfile
 
 import pytest
 
+from imagestore.testing.fixtures import ENGINES
 from imagestore.testing.postgres import postgres_server
 from tests.backends.conftest import MEMORY
 from tests.crash.database import Database
@@ -23,6 +24,13 @@ def durable_postgres_url(durable_server):
     url = durable_server.create_database()
     yield url
     durable_server.drop_database(url)
+
+
+@pytest.fixture(params=ENGINES)
+def url(request):
+    """Of a database without tables, on one engine and then on the other."""
+    name = {"sqlite": "sqlite_url", "postgresql": "durable_postgres_url"}[request.param]
+    return request.getfixturevalue(name)
 
 
 @pytest.fixture(scope="module")

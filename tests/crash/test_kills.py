@@ -5,12 +5,9 @@ Two cores that others use too: 200 moments take some 10 s on SQLite, 30 s on Pos
 
 from __future__ import annotations
 
-import os
 import random
-import signal
 import subprocess
 import sys
-import time
 from itertools import islice
 from pathlib import Path
 
@@ -20,21 +17,14 @@ from imagestore.gojson import GoTime
 from imagestore.sql.engine import create_engine
 from imagestore.sql.metadata import indexed_time
 from imagestore.store import Store
-from imagestore.testing.fixtures import ENGINES
 from imagestore.verify import verify
 from tests.backends.state import contents
+from tests.crash.killed import kill_while_writing
 from tests.crash.sessions import end_sessions
 from tests.crash.writer import State, draw_units
 
 REPOSITORY = Path(__file__).parents[2]
-ACKNOWLEDGED = 8  # units of calls that a writer commits before it is killed, at most
-LONGEST = 0.005  # seconds that it then goes on: about as long as a unit takes
-
-
-@pytest.fixture(params=ENGINES)
-def url(request):
-    name = {"sqlite": "sqlite_url", "postgresql": "durable_postgres_url"}[request.param]
-    return request.getfixturevalue(name)
+LONGEST = 0.005  # seconds that the writer goes on: about as long as a unit takes
 
 
 @pytest.mark.parametrize("moments", [10, pytest.param(200, marks=pytest.mark.soak)])
@@ -50,7 +40,8 @@ def test_a_writer_is_killed(url, moments):
     ) as process:
         for moment in range(moments):
             seed = draw.randrange(1 << 32)
-            times = kill_while_writing(process, draw, seed)
+            said = kill_while_writing(process, draw, seed, LONGEST)
+            times = [str(GoTime.parse(line.strip())).encode() for line in said]
             end_sessions(url)
             possible = after_a_kill(state, seed, times)
             assert list(verify(store)) == [], f"first seed {first_seed}, moment {moment}"
@@ -62,17 +53,6 @@ def test_a_writer_is_killed(url, moments):
             state = found
         process.stdin.close()
     assert process.returncode == 0
-
-
-def kill_while_writing(process, draw, seed):
-    """Let a process write, kill it, and return when each unit of calls began that it has acknowledged."""
-    process.stdin.write(f"{seed}\n")
-    writer = int(process.stdout.readline())
-    times = [process.stdout.readline() for _ in range(draw.randint(0, ACKNOWLEDGED))]
-    time.sleep(draw.uniform(0, LONGEST))
-    os.kill(writer, signal.SIGKILL)
-    times += iter(process.stdout.readline, "killed\n")
-    return [str(GoTime.parse(line.strip())).encode() for line in times]
 
 
 def after_a_kill(state, seed, times):

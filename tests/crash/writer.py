@@ -1,18 +1,15 @@
 """A program that writes to a store until it is killed: ``python -m tests.crash.writer URL``.
 
-It becomes a new process for each line, a seed, that it reads. That one says its ID, and then for each unit of calls that it has
-committed the time at which it began it; the calls follow from the seed, so that who reads this knows them too. When it is gone, "killed"
-is said.
+See `tests.crash.killed`; a step is a unit of calls that commits as one, and of each is said when it began.
 """
 
 from __future__ import annotations
 
-import os
 import random
-import signal
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from functools import partial
 from itertools import islice
 from operator import attrgetter
 from typing import Final, NamedTuple
@@ -23,6 +20,7 @@ from imagestore.gojson import GoTime
 from imagestore.sql.engine import create_engine
 from imagestore.store import Store
 from imagestore.testing.makers import make_config
+from tests.crash.killed import say, write_until_killed
 
 CONFIGS: Final = {ImageID.from_bytes(config): config for config in (make_config(number) for number in range(6))}
 IDS: Final = list(CONFIGS)
@@ -139,28 +137,16 @@ def _warm(store: Store) -> None:
 
 
 def _write(store: Store, seed: int) -> None:
-    os.write(1, f"{os.getpid()}\n".encode())
     for unit in draw_units(seed):
         now = str(GoTime.now())
         make(store, unit)
-        os.write(1, f"{now}\n".encode())
+        say(now)
 
 
 def main(url: str) -> None:
     store = Store(create_engine(url))
     _warm(store)
-    for line in sys.stdin:
-        writer = os.fork()
-        if not writer:
-            try:
-                _write(store, int(line))
-            except BaseException:  # noqa: BLE001  its only report
-                sys.excepthook(*sys.exc_info())
-            finally:
-                os._exit(1)
-        _, status = os.waitpid(writer, 0)
-        killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
-        os.write(1, b"killed\n" if killed else b"ended by itself\n")
+    write_until_killed(partial(_write, store))
 
 
 if __name__ == "__main__":

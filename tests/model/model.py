@@ -6,7 +6,6 @@ metadata names an image that is there, and the edge closes no cycle among the ed
 
 from __future__ import annotations
 
-import copy
 import functools
 
 from imagestore.digest import Digest, ImageID
@@ -18,9 +17,12 @@ from imagestore.errors import (
     MetadataNotFoundError,
     ParentCycleError,
     ParentNotFoundError,
+    ReferenceConflictError,
+    ReferenceNotFoundError,
 )
 from imagestore.gojson import GoTime
 from imagestore.image import Image
+from tests.model.holdings import Holdings
 
 
 @functools.cache
@@ -32,21 +34,37 @@ def is_image(data):
     return True
 
 
+@functools.cache
+def stack_of(data):
+    return Image.from_json(data).stack
+
+
 class Model:
     """A store and the backend under it.
 
     Args:
         known: the IDs of all images that may ever come.
+        has_content: whether the store has a place for content.
+
+    Attributes:
+        references: by their full names, the images.
+        holdings: the layers.
     """
 
-    def __init__(self, known):
+    def __init__(self, known, *, has_content=False):
         self._known = known
         self.blobs = {}
         self.metadata = {}
         self.edges = {}
+        self.references = {}
+        self.holdings = Holdings(has_content=has_content)
 
     def snapshot(self):
-        return copy.deepcopy(self)
+        other = Model(self._known)
+        other.blobs, other.edges, other.references = dict(self.blobs), dict(self.edges), dict(self.references)
+        other.metadata = {digest: dict(values) for digest, values in self.metadata.items()}
+        other.holdings = self.holdings.copy()
+        return other
 
     # What a store answers
 
@@ -106,20 +124,20 @@ class Model:
     # What a store does
 
     def create(self, data):
-        if not is_image(data):
-            raise InvalidImageError
-        return ImageID.from_digest(self.set(data))
+        return self.create_many([data])[0]
 
     def create_many(self, configs):
         if not all(map(is_image, configs)):
             raise InvalidImageError
-        return [self.create(config) for config in configs]
+        for config in configs:
+            if Digest.from_bytes(config) not in self.blobs:
+                self.holdings.require(stack_of(config))
+        return [ImageID.from_digest(self.set(config)) for config in configs]
 
     def delete(self, image_id):
         for child in self.children(self._there(image_id)):
             del self.metadata[child]["parent"]
-        self.delete_blob(image_id)
-        return []
+        return self._remove(image_id, with_files=True)
 
     def set_parent(self, image_id, parent):
         self._there(image_id)
@@ -134,10 +152,35 @@ class Model:
     def note(self, image_id, key, value):
         self.metadata[self._there(image_id)][key] = value
 
+    # Names, which are given in full
+
+    def add_reference(self, name, image_id, *, force):
+        if name in self.references and not (force and "@" not in name):
+            raise ReferenceConflictError(name, self.references[name])
+        self.references[name] = self._there(image_id)
+
+    def delete_reference(self, name):
+        return self.references.pop(name, None) is not None
+
+    def get_reference(self, name):
+        if name not in self.references:
+            raise ReferenceNotFoundError(name)
+        return self.references[name]
+
+    def names(self, image_id):
+        return sorted(name for name, named in self.references.items() if named == image_id)
+
+    def of_repository(self, name):
+        return {
+            other: image_id for other, image_id in self.references.items() if _repository(other) == _repository(name)
+        }
+
     # What a backend does
 
     def set(self, data):
         digest = Digest.from_bytes(data)
+        if digest not in self.blobs and is_image(data):
+            self.holdings.hold(digest, stack_of(data))
         self.blobs[digest] = data
         self.metadata.setdefault(digest, {})
         self._settle()
@@ -146,10 +189,7 @@ class Model:
     def delete_blob(self, digest):
         if digest not in self.blobs:
             raise BlobNotFoundError(digest)
-        del self.blobs[digest], self.metadata[digest]
-        self.edges.pop(digest, None)
-        self.edges = {child: parent for child, parent in self.edges.items() if parent != digest}
-        self._settle()
+        self._remove(digest, with_files=False)
 
     def get_metadata(self, digest, key):
         if digest not in self.blobs:
@@ -181,7 +221,20 @@ class Model:
             if image_id not in self.edges and parent in images and image_id not in (parent, *self.ancestors(parent)):
                 self.edges[image_id] = ImageID(parent)
 
+    def _remove(self, digest, *, with_files):
+        del self.blobs[digest], self.metadata[digest]
+        self.edges.pop(digest, None)
+        self.edges = {child: parent for child, parent in self.edges.items() if parent != digest}
+        self.references = {name: image_id for name, image_id in self.references.items() if image_id != digest}
+        self._settle()
+        return self.holdings.let_go(digest, with_files=with_files)
+
     def _there(self, image_id):
         if image_id not in self.blobs or not is_image(self.blobs[image_id]):
             raise ImageNotFoundError(image_id)
         return image_id
+
+
+def _repository(name):
+    before, at, _ = name.partition("@")
+    return before if at else before.rpartition(":")[0]
