@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from operator import index
 from typing import Final
@@ -11,6 +12,7 @@ from imagestore.errors import InvalidDigestError, InvalidError
 from imagestore.image import Image
 
 _LONGEST_PAGE: Final = 2**63 - 1  # the databases count no further
+_LEASE: Final = re.compile("[0-9a-f]{0,32}", re.ASCII)
 _LONGEST_LEASE: Final = 100 * 365 * 86400.0
 
 
@@ -47,14 +49,25 @@ def check_chain_id(chain: str) -> ChainID:
 
 
 def check_limit(limit: int) -> int:
-    """How many rows a page has at most, as a database can count them.
+    """How many rows a page or a batch has at most, as a database can count them.
 
     Raises:
         InvalidError: it is less than one.
     """
     if limit < 1:
-        raise InvalidError(f"a page has at least one row, not {limit}")
+        raise InvalidError(f"a page, and a batch, has at least one row, not {limit}")
     return min(index(limit), _LONGEST_PAGE)
+
+
+def check_lease(lease: object) -> str:
+    """The ID of a lease, or the beginning of one.
+
+    Raises:
+        InvalidError: it is no text of hexadecimal digits.
+    """
+    if not (isinstance(lease, str) and _LEASE.fullmatch(lease)):
+        raise InvalidError(f"a lease's ID has at most 32 hexadecimal digits, not {str(lease)[:100]!r}")
+    return lease
 
 
 def check_ttl(ttl: float) -> float:

@@ -20,8 +20,9 @@ from typing import Final
 
 from sqlalchemy import Connection
 
+from imagestore.arguments import check_limit
 from imagestore.bind import Bind, EngineBind
-from imagestore.content.place import Content
+from imagestore.content.place import Content, delete
 from imagestore.digest import ChainID, DiffID
 from imagestore.errors import UnusableBindError
 from imagestore.sql import garbage, leases
@@ -41,7 +42,8 @@ class Collected:
         layers: that nothing reached.
         contents: rows of contents that no layer had.
         size: bytes of the tars in these rows.
-        files: what was removed from the place of the contents, these and what no row named; 0 without such a place.
+        files: what was removed from the place of the contents, these and what no row named; 0 without such a place. One that could
+            not be removed is logged, and not counted.
     """
 
     leases: int
@@ -55,6 +57,7 @@ def collect(bind: Bind, content: Content | None, *, dry_run: bool, batch: int) -
     """For `imagestore.store.Store.collect`."""
     if not isinstance(bind, EngineBind):
         raise UnusableBindError("garbage is collected in transactions of its own: call collect of the store itself")
+    batch = check_limit(batch)
     if dry_run:
         return _look(bind, content)
     expired = 0
@@ -62,11 +65,7 @@ def collect(bind: Bind, content: Content | None, *, dry_run: bool, batch: int) -
         expired += found
     layers = sum(_free_layers(bind, batch))
     freed = list(_free_contents(bind, batch))
-    files = 0
-    if content is not None:
-        for name in _unnamed(bind, content):
-            content.delete(name)
-            files += 1
+    files = 0 if content is None else delete(content, _unnamed(bind, content))
     return Collected(expired, layers, len(freed), sum(freed), files)
 
 

@@ -286,7 +286,9 @@ class CorruptContentError(DataLossError):
     def __init__(self, diff_id: str, name: str) -> None:
         self.diff_id = diff_id
         self.name = name
-        super().__init__(f"failed to verify: {diff_id}: its content {name!r} is damaged; register the layer again")
+        super().__init__(
+            f"failed to verify: {diff_id}: its content {name!r} is damaged: remove that, and register the layer again"
+        )
 
 
 class ContentLostError(DataLossError):
@@ -295,7 +297,9 @@ class ContentLostError(DataLossError):
     def __init__(self, diff_id: str, name: str) -> None:
         self.diff_id = diff_id
         self.name = name
-        super().__init__(f"the content {name!r} of {diff_id} is gone: restore it from a backup")
+        super().__init__(
+            f"the content {name!r} of {diff_id} is gone: register the layer again, or restore it from a backup"
+        )
 
 
 class IncompleteCopyError(DataLossError):

@@ -13,7 +13,7 @@ from sqlalchemy import URL, Connection
 from imagestore.arguments import check_chain_id, check_limit
 from imagestore.bind import Bind, EngineBind
 from imagestore.content.local import LocalContent
-from imagestore.content.place import Content
+from imagestore.content.place import Content, delete
 from imagestore.content.reading import LIMIT, Registered, verified
 from imagestore.digest import ChainID, chain_id
 from imagestore.errors import (
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from imagestore.lease import Lease
 
 _PAGE: Final = 1000
+_HALF: Final = 16  # digits of an identity
 _NO_CONTENT: Final = (
     "this store has no place for content: open it with content=, which may be a folder's path, or content_beside(url) for the folder "
     "beside an SQLite file"
@@ -59,7 +60,8 @@ class Layers:
         """Store a layer's tar on top of another layer, and hold it: until `release`, or by the lease that is given.
 
         The bytes are written first, in constant memory and in no transaction; then a transaction of a few statements by key adds the
-        rows, and commits unless the store has joined. The content of a layer that is there already is not kept twice.
+        rows, and commits unless the store has joined. The content of a layer that is there already is not kept twice; where
+        it is gone or cut, it is healed.
 
         Args:
             stream: the tar, plain or compressed with gzip, bzip2, xz or zstd; it is read to its end.
@@ -97,13 +99,12 @@ class Layers:
             )
             try:
                 standing = self._bind.write(_register, layer, name, lease_id)
-            except (
-                ImageStoreError
-            ):  # of any other, a commit that was under way may have succeeded: that is left to collect
-                content.delete(name)
+                is_kept = standing == name or self._heal(content, layer, standing, name)
+            except ImageStoreError:  # of any other, a commit may have succeeded: that is left to collect
+                delete(content, [name])
                 raise
-        if standing != name and isinstance(self._bind, EngineBind):
-            content.delete(name)
+        if not is_kept and isinstance(self._bind, EngineBind):
+            delete(content, [name])
         return layer
 
     def get(self, chain: str) -> StoredLayer:
@@ -184,6 +185,14 @@ class Layers:
             yield from found
             after = found[-1].chain_id
 
+    def _heal(self, content: Content, layer: StoredLayer, standing: str, name: str) -> bool:
+        """Where the bytes that the database has are gone or cut, let it have those that were just written; whether it does."""
+        try:
+            is_there = content.size(standing) == layer.content_size
+        except (FileNotFoundError, UnusableContentError):
+            is_there = False
+        return not is_there and self._bind.write(contents.move, layer.diff_id, standing, name)
+
     def _require_content(self) -> Content:
         if self._content is None:
             raise UnusableContentError(_NO_CONTENT)
@@ -209,27 +218,43 @@ class Layers:
 
 
 def open_content(bind: Bind, place: Content | str | os.PathLike[str]) -> Content:
-    """The place that keeps the bytes of a store's layers; one that is new is this store's from now on, and the database says so too.
+    """The place that keeps the bytes of a store's layers; the first that a database is given is its own from then on.
+
+    An identity is 16 digits of who claims the place, which are committed before it is claimed, and 16 of the claim. So what a crash has
+    interrupted is taken up again, no place of another store is ever adopted, and of two that are claimed at once one is refused.
 
     Raises:
-        UnusableContentError: it belongs to another store; or it is new, and the database has contents elsewhere.
+        UnusableContentError: it belongs to another store; or it is new, and the database has a place already, or the store has joined.
     """
     content = LocalContent(place) if isinstance(place, str | os.PathLike) else place
-    known, has_contents = bind.read(contents.find_location)
     found = content.identity
-    if known is None:
-        known = bind.write(contents.set_location, found or secrets.token_hex(16))
-    if found is None and not has_contents:
-        found = content.claim(known)
+    known = bind.read(contents.find_location)
+    if known is None or len(known) == _HALF:
+        if not isinstance(bind, EngineBind):
+            raise UnusableContentError(
+                f"a store that has joined claims no place, as a rollback would not undo that: open the store itself with {content} first"
+            )
+        if found is not None and (known is None or not found.startswith(known)):
+            raise UnusableContentError(f"{content} belongs to another store: name a new place for this one")
+        known, found = _claim(bind, content)
     if found is None:
         raise UnusableContentError(
-            f"{content} is new, and the database has layers in place {known}: name that place, or restore it from a backup"
+            f"{content} is new, and the database has its layers in place {known}: name that place, or restore it from a backup"
         )
     if found != known:
         raise UnusableContentError(
             f"{content} is place {found}, and the database has its layers in place {known}: name that one, or a new one for a new store"
         )
     return content
+
+
+def _claim(bind: Bind, content: Content) -> tuple[str, str | None]:
+    """Let a place be the database's; what the database says then, and what the place says."""
+    owner = bind.write(contents.begin_location, secrets.token_hex(_HALF // 2))
+    if len(owner) > _HALF:  # another process was quicker
+        return owner, content.identity
+    found = content.claim(owner + secrets.token_hex(_HALF // 2))
+    return bind.write(contents.set_location, owner, found if found.startswith(owner) else owner), found
 
 
 def content_beside(url: str | URL) -> LocalContent:
@@ -248,10 +273,8 @@ def content_beside(url: str | URL) -> LocalContent:
 
 def delete_contents(bind: Bind, content: Content | None, freed: layers.Freed) -> None:
     """After the commit: remove the bytes whose rows are gone. Of a joined store that is left to `Store.collect`, and so is what fails."""
-    if content is None or not isinstance(bind, EngineBind):
-        return
-    for name in freed.names:
-        content.delete(name)
+    if content is not None and isinstance(bind, EngineBind):
+        delete(content, freed.names)
 
 
 def _register(connection: Connection, layer: StoredLayer, name: str, lease: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Final, Self
 
-from imagestore.arguments import check_labels, check_limit, check_ttl
+from imagestore.arguments import check_labels, check_lease, check_limit, check_ttl
 from imagestore.bind import Bind, EngineBind
 from imagestore.errors import LeaseExpiredError, UnusableBindError
 from imagestore.gojson import GoTime
@@ -76,7 +76,7 @@ class Leases:
 
     def page(self, after: str = "", limit: int = 100) -> list[Lease]:
         """The next leases that have not expired, in the order of their IDs. Costs what it returns."""
-        return self._bind.read(leases.page, after, check_limit(limit))
+        return self._bind.read(leases.page, check_lease(after), check_limit(limit))
 
     def delete(self, lease: str) -> None:
         """End a lease, as of a process that is gone for good. Commits. One statement by key.
@@ -84,5 +84,5 @@ class Leases:
         Raises:
             LeaseExpiredError: it has expired already, or was ended.
         """
-        if not self._bind.write(leases.remove, lease).was_alive:
+        if not self._bind.write(leases.remove, check_lease(lease)).was_alive:
             raise LeaseExpiredError(lease)

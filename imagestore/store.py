@@ -10,7 +10,6 @@ import copy
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from datetime import datetime
 from typing import TYPE_CHECKING, Final, Self
 
 from sqlalchemy import URL, Connection, Engine
@@ -18,23 +17,22 @@ from sqlalchemy import URL, Connection, Engine
 from imagestore.arguments import check_limit, creatable, possible_id
 from imagestore.backend import StoreBackend
 from imagestore.backends.sql import SQLBackend
-from imagestore.bind import Bind, Bound, ConnectionBind, EngineBind, bind_to
+from imagestore.bind import Bind, ConnectionBind, EngineBind, bind_to
 from imagestore.collect import BATCH, Collected, collect
 from imagestore.content.place import Content
 from imagestore.digest import ImageID
 from imagestore.errors import InvalidDigestError, InvalidError, UnusableBindError
-from imagestore.gojson import GoTime
 from imagestore.held_layers import HeldLayers
 from imagestore.image import Image
 from imagestore.layer import LayerGetReleaser, LayerMetadata
 from imagestore.layers import Layers, delete_contents, open_content
 from imagestore.leases import TTL, HeldLease, Leases
 from imagestore.lineage import Lineage
+from imagestore.metadata import ImageMetadata
 from imagestore.references import References
-from imagestore.sql import images, metadata, uses
+from imagestore.sql import images
 from imagestore.sql.engine import TIMEOUT
 from imagestore.sql.layers import Freed
-from imagestore.sql.uses import Use
 
 if TYPE_CHECKING:
     from imagestore.restore import RestoredStore
@@ -42,7 +40,7 @@ if TYPE_CHECKING:
 _PAGE: Final = 1000
 
 
-class Store(Bound):
+class Store(ImageMetadata):
     """Images under the digest of their configuration, their parents, and when they were last used.
 
     Usable from several threads, except one that has joined a connection. An ID is an `ImageID` or its text; one that is malformed
@@ -346,72 +344,6 @@ class Store(Bound):
         known = possible_id(image_id)
         return [] if known is None else self._bind.read(images.children, known)
 
-    def set_last_updated(self, image_id: str) -> None:
-        """Note that the image was tagged or built just now. Commits. Two statements by key.
-
-        Source: moby's ``Store.SetLastUpdated``.
-        """
-        self._set_metadata(image_id, metadata.LAST_UPDATED, _now())
-
-    def get_last_updated(self, image_id: str) -> GoTime | None:
-        """When the image was last tagged or built; None where nobody has noted it, or there is no such image, as in moby.
-
-        One read by key.
-
-        Raises:
-            InvalidTimeError: the metadata has something that is no time.
-
-        Source: moby's ``Store.GetLastUpdated``.
-        """
-        return _time(self._get_metadata(image_id, metadata.LAST_UPDATED))
-
-    def touch(self, image_id: str) -> None:
-        """Note that the image was used just now. Commits. Two statements by key."""
-        self._set_metadata(image_id, metadata.LAST_USED, _now())
-
-    def last_used(self, image_id: str) -> GoTime | None:
-        """When `touch` was last called; None where it never was, or there is no such image. One read by key.
-
-        Raises:
-            InvalidTimeError: the metadata has something that is no time.
-        """
-        return _time(self._get_metadata(image_id, metadata.LAST_USED))
-
-    def unused_since(self, time: GoTime | datetime, after: Use | None = None, limit: int = 100) -> list[Use]:
-        """The images that nobody has noted to be used at or after a time, as candidates for eviction.
-
-        One that was never touched is among them, however new it is: so `touch` what you create. One query; costs what it returns,
-        wherever it is.
-
-        Args:
-            time: a `GoTime`, or a datetime with a time zone.
-            after: the last of the page before; it need not exist any more.
-            limit: how many at most.
-
-        Returns:
-            Those that were never used, by ID; then those that were, that of the longest ago first. Times are in UTC; one outside of the
-            years 1 to 9999 is shown as the first or last of them.
-
-        Raises:
-            InvalidTimeError: the datetime has no time zone.
-        """
-        since = time if isinstance(time, GoTime) else GoTime.from_datetime(time)
-        return self._bind.read(uses.unused_since, since, after, check_limit(limit))
-
-    def set_built_locally(self, image_id: str) -> None:
-        """Note that the image was built here. Commits. Two statements by key.
-
-        Source: moby's ``Store.SetBuiltLocally`` (since Docker 23).
-        """
-        self._set_metadata(image_id, metadata.BUILT_LOCALLY, b"\1")
-
-    def is_built_locally(self, image_id: str) -> bool:
-        """Whether `set_built_locally` was called; False for an image that is not there. One read by key.
-
-        Source: moby's ``Store.IsBuiltLocally``.
-        """
-        return (self._get_metadata(image_id, metadata.BUILT_LOCALLY) or b"").startswith(b"\1")
-
     def map(self) -> dict[ImageID, Image]:
         """All images, in the order of their IDs. One query; grows with the store: for a large one use `page` or `stream`.
 
@@ -459,13 +391,6 @@ class Store(Bound):
     def _page(self, after: ImageID | None, limit: int, heads: bool) -> tuple[list[Image], ImageID | None]:
         return self._bind.read(images.page, after, limit, heads)
 
-    def _get_metadata(self, image_id: str, key: bytes) -> bytes | None:
-        known = possible_id(image_id)
-        return None if known is None else self._bind.read(images.get_metadata, known, key)
-
-    def _set_metadata(self, image_id: str, key: bytes, value: bytes) -> None:
-        self._bind.write(images.set_metadata, ImageID(image_id), key, value)
-
     def _at(self, bind: Bind) -> Self:
         other = copy.copy(self)
         other._bind = bind
@@ -482,11 +407,3 @@ class Store(Bound):
             return nullcontext()
         there = self._bind.read(images.find_existing, [image.image_id for image in new])
         return self._layers.holding([image for image in new if image.image_id not in there])
-
-
-def _now() -> bytes:
-    return str(GoTime.now()).encode()
-
-
-def _time(value: bytes | None) -> GoTime | None:
-    return GoTime.parse(value.decode("utf-8", "replace")) if value else None

@@ -24,9 +24,11 @@ def gc(location: Location, dry_run: bool, format_: str) -> None:
       imagestore gc --dry-run
       imagestore gc
     """
+    from imagestore.verify import lacks_content
+
     with location.open(with_content=True) as store:
         found = store.collect(dry_run=dry_run)
-        lacks_content = store.content is None and found.contents > 0
+        is_unseen = store.content is None and (found.contents > 0 or lacks_content(store))
     if format_ == "json":
         write_json_lines(
             [
@@ -42,5 +44,5 @@ def gc(location: Location, dry_run: bool, format_: str) -> None:
     else:
         row = [str(found.leases), str(found.layers), str(found.contents), str(found.files), human_size(found.size)]
         write_table(["LEASES", "LAYERS", "CONTENTS", "FILES", "SIZE"], [row])
-    if lacks_content:
+    if is_unseen:
         tell("their files were not looked for: name the folder that has them with --content")

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Final, Protocol
+
+from imagestore.errors import UnusableContentError
+
+_log: Final = logging.getLogger("imagestore")
 
 
 class Content(Protocol):
@@ -60,3 +65,16 @@ class Content(Protocol):
     def names(self) -> Iterator[str]:
         """All names under which something is, whole or half, in no order. What comes or goes meanwhile may or may not be among them."""
         ...
+
+
+def delete(content: Content, names: Iterable[str]) -> int:
+    """Remove what is under names that no row has; how many could be. One that cannot is logged, and left to `imagestore.collect`."""
+    removed = 0
+    for name in names:
+        try:
+            content.delete(name)
+        except (OSError, UnusableContentError) as error:
+            _log.error("content %s is left in %s: %s", name, content, error)
+        else:
+            removed += 1
+    return removed

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from sqlalchemy import Connection, Integer, and_, bindparam, delete, literal_column, select
+from sqlalchemy import Connection, Integer, Text, and_, bindparam, delete, literal_column, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from imagestore.digest import ChainID, DiffID, Digest
@@ -46,7 +46,20 @@ _HOLD: Final = (
     .with_for_update(read=True, key_share=True)
 )
 _LOCATION: Final = select(content_location.c.identity)
-_SET_LOCATION: Final = insert(content_location).on_conflict_do_nothing()
+_BEGIN_LOCATION: Final = insert(content_location).on_conflict_do_nothing()
+_SET_LOCATION: Final = (
+    update(content_location)
+    .where(content_location.c.identity == bindparam("owner"))
+    .values(identity=bindparam("new_identity"))
+)
+_MOVE: Final = Write(
+    update(contents)
+    .where(
+        contents.c.diff_id == bindparam("diff_id", type_=DiffIDType),
+        contents.c.name == bindparam("old_name", type_=Text),
+    )
+    .values(name=bindparam("new_name", type_=Text))
+)
 _ANY: Final = select(contents.c.diff_id).limit(_one)
 
 
@@ -89,13 +102,29 @@ def find(connection: Connection, chain_id: ChainID) -> tuple[str, int, DiffID]:
     return name, size, DiffID("sha256:" + raw.hex())
 
 
-def find_location(connection: Connection) -> tuple[str | None, bool]:
-    """The identity of the place that has the contents, None before there is one; and whether there are any."""
-    identity = connection.execute(_LOCATION).scalar()
-    return identity, identity is not None and connection.execute(_ANY).first() is not None
+def move(connection: Connection, diff_id: DiffID, name: str, to: str) -> bool:
+    """Note that a content is found under another name, if it was under the first; returns whether it was. One statement."""
+    return _MOVE.run(connection, diff_id=Digest(diff_id).raw, old_name=name, new_name=to) > 0
 
 
-def set_location(connection: Connection, identity: str) -> str:
-    """Note the identity of the place that has the contents, if none is noted; returns which is."""
-    connection.execute(_SET_LOCATION, {"slot": 1, "identity": identity})
+def has_any(connection: Connection) -> bool:
+    """Whether any content is kept. One read."""
+    return connection.execute(_ANY).first() is not None
+
+
+def find_location(connection: Connection) -> str | None:
+    """What is noted of the place that has the contents; None before anything is."""
+    identity: str | None = connection.execute(_LOCATION).scalar()
+    return identity
+
+
+def begin_location(connection: Connection, owner: str) -> str:
+    """Note who is about to claim a place, if nothing is noted; returns what is."""
+    connection.execute(_BEGIN_LOCATION, {"slot": 1, "identity": owner})
+    return str(connection.execute(_LOCATION).scalar_one())
+
+
+def set_location(connection: Connection, owner: str, identity: str) -> str:
+    """Note the identity of the place that was claimed, if it is the first; returns which is noted."""
+    connection.execute(_SET_LOCATION, {"owner": owner, "new_identity": identity})
     return str(connection.execute(_LOCATION).scalar_one())

@@ -124,16 +124,17 @@ def create(
             blobs.mend_one(connection, image_id, config)
             return False
     else:
-        return adopt(connection, image_id, stack)
+        return adopt(connection, image_id, stack, with_content=with_content)
     hold = layers.require if with_content else layers.hold
     _INSERT.run(connection, **_row(image_id, hold(connection, stack)))
     edges.link_waiting(connection, image_id)
     return True
 
 
-def adopt(connection: Connection, image_id: ImageID, stack: Sequence[Link] = ()) -> bool:
+def adopt(connection: Connection, image_id: ImageID, stack: Sequence[Link] = (), *, with_content: bool = False) -> bool:
     """Make the row of an image whose blob is there without one: the index was damaged, or an earlier release could not read it."""
-    inserted = _INSERT.run(connection, **_row(image_id, layers.hold(connection, stack))) > 0
+    hold = layers.require if with_content else layers.hold
+    inserted = _INSERT.run(connection, **_row(image_id, hold(connection, stack))) > 0
     edges.link_waiting(connection, image_id)
     metadata.reindex(connection, image_id)
     return inserted
@@ -385,7 +386,7 @@ def _create_batch(
         if not missing:
             return
     for image_id in missing:
-        adopt(connection, image_id, stacks.get(image_id, ()))
+        adopt(connection, image_id, stacks.get(image_id, ()), with_content=with_content)
 
 
 def _sound(rows: Iterable[tuple[bytes, bytes, bytes | None]]) -> Iterator[Image]:

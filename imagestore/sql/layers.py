@@ -288,14 +288,6 @@ def register(connection: Connection, link: Link, size: int, lease: str) -> None:
     connection.execute(_INSERT_LEASED, {"lease": lease, "chain_id": link.chain_id})
 
 
-def lease_existing(connection: Connection, chain_id: ChainID, lease: str) -> bool:
-    """Let a lease hold a layer that is there; returns whether it is."""
-    if not _hold_one(connection, chain_id):
-        return False
-    connection.execute(_INSERT_LEASED, {"lease": lease, "chain_id": chain_id})
-    return True
-
-
 def get(connection: Connection, chain_id: ChainID) -> StoredLayer:
     """One layer. One read by key.
 

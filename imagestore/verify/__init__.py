@@ -72,7 +72,7 @@ def verify(store: Store, repair: bool = False, content: bool = False) -> Iterato
 
 def lacks_content(store: Store) -> bool:
     """Whether the database has contents that were not looked for, as the store has no place for them. One read."""
-    return store.content is None and store._bind.read(contents.find_location)[1]
+    return store.content is None and store._bind.read(contents.has_any)
 
 
 def _checks(store: Store, content: bool) -> Iterator[list[Damage]]:

@@ -162,8 +162,10 @@ def sweep() -> Operation:
     """Remove the files that neither a lease nor a row names."""
 
     def call(store: Store) -> None:
-        for name in collection._unnamed(store._bind, store.content):
-            store.content.delete(name)
+        content = store.content
+        assert content is not None
+        for name in collection._unnamed(store._bind, content):
+            content.delete(name)
 
     return _told("collect files", call)
 

@@ -61,7 +61,7 @@ class Rows:
         self._files.clear()
         self._files.update(dump.files)
 
-    def state(self) -> tuple[object, ...]:
+    def state(self) -> tuple[tuple[object, ...], ...]:
         """What is there now, times as "a time".
 
         Without files and contents that nothing needs: of two that remove the last two layers with a content at once, neither may see that.

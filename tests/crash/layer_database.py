@@ -127,8 +127,8 @@ def prepare(store):
     """The image PQ has two names. The lease a holds r, for an image to come; b was that of `register` for pq, c has expired and holds s."""
     for lease in LEASES.values():
         store._bind.write(leases.create, lease.id, LONG, {})
-    for stack, lease in (("p", "b"), ("pq", "b"), ("r", "a"), ("s", "c")):
-        register(store, stack, LEASES[lease])
+    for stack, holder in (("p", "b"), ("pq", "b"), ("r", "a"), ("s", "c")):
+        register(store, stack, LEASES[holder])
     store.create(CONFIGS["PQ"])
     store.references.add_tag("app:1", IDS["PQ"])
     store.references.add_tag("app:2", IDS["PQ"])
@@ -169,7 +169,7 @@ def forget_content(database):
 
 def location_of(database):
     with database.engine.connect() as connection:
-        return contents.find_location(connection)[0]
+        return contents.find_location(connection)
 
 
 def _shown(value):

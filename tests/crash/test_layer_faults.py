@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from imagestore import bind
+from imagestore.digest import DiffID
 from imagestore.layer import StoredLayer
 from imagestore.sql import leases
 from imagestore.store import Store
@@ -32,7 +33,7 @@ from tests.crash.layer_database import (
     register,
 )
 
-RELEASED = StoredLayer(CHAINS["r"], DIFF_IDS["r"], None, lease=LEASES["a"].id)
+RELEASED = StoredLayer(CHAINS["r"], DiffID(DIFF_IDS["r"]), None, lease=LEASES["a"].id)
 CALLS = {
     "register": lambda store: register(store, "s"),
     "register what is there": lambda store: register(store, "pq"),

@@ -7,6 +7,7 @@ import shutil
 
 import pytest
 import sqlalchemy
+from sqlalchemy import delete
 
 from imagestore import LocalContent, Store, content_beside
 from imagestore.errors import (
@@ -18,6 +19,7 @@ from imagestore.errors import (
     UnusableBindError,
     UnusableContentError,
 )
+from imagestore.sql import schema
 from imagestore.sql.engine import configure
 from imagestore.testing.layers import RecordingLayerStore
 from imagestore.testing.makers import make_config, make_layer
@@ -52,6 +54,63 @@ def test_a_new_folder_is_refused_where_there_are_contents_elsewhere(filled, fold
     shutil.rmtree(folder)
     with pytest.raises(UnusableContentError, match="restore it from a backup"):
         Store(filled.engine, content=folder)
+
+
+def test_a_folder_of_another_store_is_not_adopted_by_one_that_has_none(store, filled, folder, tmp_path):
+    with Store.open(f"sqlite:///{tmp_path}/other.db") as other:
+        for _ in range(2):
+            with pytest.raises(UnusableContentError, match="another store"):
+                Store(other.engine, content=folder)
+        assert Store(other.engine, content=tmp_path / "own").collect().files == 0
+    assert len(list((folder / "data").iterdir())) == 1
+
+
+def test_a_second_new_folder_is_refused(store, folder, tmp_path):
+    Store(store.engine, content=folder)
+    with pytest.raises(UnusableContentError, match="restore it from a backup"):
+        Store(store.engine, content=tmp_path / "second")
+    assert not (tmp_path / "second").exists()
+
+
+def test_two_that_claim_a_place_at_once_have_one(store, folder, tmp_path, monkeypatch):
+    claim = LocalContent.claim
+
+    def beside(content, identity):
+        monkeypatch.undo()
+        Store(store.engine, content=tmp_path / "quicker")
+        return claim(content, identity)
+
+    monkeypatch.setattr(LocalContent, "claim", beside)
+    with pytest.raises(UnusableContentError, match="name that one"):
+        Store(store.engine, content=folder)
+    Store(store.engine, content=tmp_path / "quicker")
+
+
+@pytest.mark.parametrize("claimed", [False, True])
+def test_a_claim_that_was_interrupted_is_taken_up_again(store, folder, monkeypatch, claimed):
+    claim = LocalContent.claim
+
+    def interrupted(content, identity):
+        if claimed:
+            claim(content, identity)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalContent, "claim", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            Store(store.engine, content=folder)
+    Store(store.engine, content=folder).layers.register(io.BytesIO(make_layer()))
+    assert len(Store(store.engine, content=folder).layers.map()) == 1
+
+
+def test_a_joined_store_claims_no_place(store, folder):
+    with store.engine.begin() as connection:
+        with pytest.raises(UnusableContentError, match="has joined"):
+            Store(connection, content=folder)
+        assert not folder.exists()
+    Store(store.engine, content=folder)
+    with store.engine.begin() as connection:
+        assert Store(connection, content=folder).layers.map() == {}
 
 
 def test_a_folder_is_found_under_another_path(filled, folder, tmp_path):
@@ -114,6 +173,56 @@ def test_content_that_is_damaged_is_told(filled, folder, how, error):
     damage(path, how)
     with pytest.raises(error), filled.layers.open(chain) as stream:
         stream.read()
+
+
+@pytest.mark.parametrize("how", ["missing", "truncated", "a symlink"])
+def test_a_layer_that_is_registered_again_heals_its_content(filled, folder, how):
+    (path,) = (folder / "data").iterdir()
+    damage(path, how)
+    layer = filled.layers.register(io.BytesIO(make_layer()))
+    with filled.layers.open(layer.chain_id) as stream:
+        assert stream.read() == make_layer()
+    for lease in filled.leases.page():
+        filled.leases.delete(lease.id)
+    filled.collect()
+    assert list((folder / "data").glob(f"{layer.lease}*")) == []
+
+
+def test_a_file_that_cannot_be_removed_is_left_to_collect(filled, folder, caplog):
+    lower, upper = (filled.layers.register(io.BytesIO(make_layer(name))) for name in ("lower", "upper"))
+    image_id = filled.create(make_config(layers=[lower.diff_id]))
+    (path,) = (folder / "data").glob(f"{lower.lease}*")
+    damage(path, "a folder")
+    filled.layers.release(lower)
+    assert [freed.diff_id for freed in filled.delete(image_id)] == [lower.diff_id]
+    assert path.name in caplog.text
+    filled.layers.release(upper)
+    assert filled.collect().files == 0
+
+
+@pytest.mark.parametrize("batch", [0, -1])
+def test_a_batch_has_at_least_one_row(filled, batch):
+    with pytest.raises(InvalidError, match="batch"):
+        filled.collect(batch=batch)
+
+
+@pytest.mark.parametrize("lease", ["\0", "x", "\udcff", 7, "0" * 33, "0" * 100_000])
+def test_what_is_no_lease_is_refused(filled, lease):
+    for call in (filled.leases.delete, filled.leases.page):
+        with pytest.raises(InvalidError, match="hexadecimal digits") as caught:
+            call(lease)
+        assert len(str(caught.value)) < 300
+
+
+def test_an_image_whose_row_is_gone_needs_the_content_of_its_layers_too(store, filled):
+    config = make_config(layers=1)
+    image_id = store.create(config)
+    with store.engine.begin() as connection:
+        connection.execute(delete(schema.images))
+    for call in (lambda: filled.create(config), lambda: filled.create_many([config])):
+        with pytest.raises(LayerNotFoundError):
+            call()
+    assert store.create(config) == image_id
 
 
 def test_layers_are_in_one_place(folder):
