@@ -39,12 +39,16 @@ if TYPE_CHECKING:
     from imagestore.reference import Reference
     from imagestore.sql.engine import configure
     from imagestore.sql.references import Association
+    from imagestore.sql.sharing import Sizes, Totals
+    from imagestore.sql.trie import Base, Derived
+    from imagestore.sql.uses import Use
     from imagestore.store import Store
 
 __all__ = [
     "TYPE_LAYERS",
     "AmbiguousIDError",
     "Association",
+    "Base",
     "ChainID",
     "ChildConfig",
     "Collected",
@@ -52,6 +56,7 @@ __all__ = [
     "ConflictError",
     "Content",
     "DataLossError",
+    "Derived",
     "DiffID",
     "Digest",
     "FSBackend",
@@ -77,9 +82,12 @@ __all__ = [
     "RootFS",
     "SQLBackend",
     "SchemaError",
+    "Sizes",
     "Store",
     "StoreBackend",
     "StoredLayer",
+    "Totals",
+    "Use",
     "V1Image",
     "chain_id",
     "configure",
@@ -118,6 +126,9 @@ _MODULES: Final = {
     "reference": ("Reference",),
     "sql.engine": ("configure",),
     "sql.references": ("Association",),
+    "sql.sharing": ("Sizes", "Totals"),
+    "sql.trie": ("Base", "Derived"),
+    "sql.uses": ("Use",),
     "store": ("Store",),
 }
 _HOMES: Final = {name: module for module, names in _MODULES.items() for name in names}

@@ -13,14 +13,14 @@ its row.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Final
 
 from sqlalchemy import Connection
 
 from imagestore.arguments import check_limit
+from imagestore.batches import batched
 from imagestore.bind import Bind, EngineBind
 from imagestore.content.place import Content, delete
 from imagestore.digest import ChainID, DiffID
@@ -98,15 +98,9 @@ def _unnamed(
     bind: Bind, content: Content, find_leases: Callable[[Connection, Sequence[str]], set[str]] = garbage.find_leases
 ) -> Iterator[str]:
     """Names in the place that no lease and no row has."""
-    for names in _pieces(content.names()):
+    for names in batched(content.names(), _NAMES):
         owners = {name: name.partition("-")[0] for name in names}
         alive = bind.read(find_leases, sorted(set(owners.values())))
         left = [name for name in names if owners[name] not in alive]
         named = bind.read(garbage.find_named, left)
         yield from (name for name in left if name not in named)
-
-
-def _pieces(names: Iterable[str]) -> Iterator[list[str]]:
-    rest = iter(names)
-    while found := list(islice(rest, _NAMES)):
-        yield found

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from imagestore.batches import batched
 from imagestore.cli import ages
 from imagestore.cli.location import Location
 from imagestore.cli.output import write_json_lines, write_lines, write_table
@@ -146,7 +146,7 @@ def du(location: Location, style: Style) -> None:
       imagestore du --format json
     """
     with location.open() as store, store.reading() as snapshot:
-        found = [row for page in _pages(snapshot) for row in _weighed(snapshot, page)]
+        found = [row for page in batched(_ids(snapshot), _PAGE) for row in _weighed(snapshot, page)]
         totals = snapshot.lineage.totals()
     found.sort(key=lambda row: row[2].total, reverse=True)
     if style.quiet:
@@ -178,10 +178,8 @@ def du(location: Location, style: Style) -> None:
         write_table(["IMAGE ID", "SIZE", "SHARED", "FREES", "NAMES"], rows)
 
 
-def _pages(store: Store) -> Iterator[list[ImageID]]:
-    image_ids = (image.image_id for image in store.stream())
-    while page := list(islice(image_ids, _PAGE)):
-        yield page
+def _ids(store: Store) -> Iterator[ImageID]:
+    return (image.image_id for image in store.stream())
 
 
 def _weighed(store: Store, image_ids: Sequence[ImageID]) -> list[Any]:

@@ -20,14 +20,14 @@ import shutil
 import stat
 import tarfile
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Final, Protocol, Self, TypeVar
 
 from imagestore.backend import Copied, Progress, StoreBackend, check_key, copy
 from imagestore.backends.filesystem import FSBackend
+from imagestore.batches import batched
 from imagestore.docker import layer_database, repositories
 from imagestore.errors import ImageNotFoundError, IncompleteCopyError, InvalidError, UnusableDataRootError
 from imagestore.restore import RestoredStore
@@ -193,11 +193,11 @@ def _import_beside(folder: Path | None, target: StoreBackend | HasBackend) -> Im
         return Imported(0, 0)
     left_out: list[str] = []
     changed = sized = 0
-    for tags in _pages(repositories.read(folder, left_out)):
+    for tags in batched(repositories.read(folder, left_out), _PAGE):
         more, missing = target._bind.write(references.set_many, tags)
         changed += more
         left_out += [f"{reference.familiar}: {ImageNotFoundError(image_id)}" for reference, image_id in missing]
-    for layers in _pages((link.chain_id, size) for link, size in layer_database.read(folder, left_out)):
+    for layers in batched(((link.chain_id, size) for link, size in layer_database.read(folder, left_out)), _PAGE):
         sized += target._bind.write(sizes.set_many, layers)
     return Imported(0, 0, changed, sized, tuple(left_out))
 
@@ -205,12 +205,6 @@ def _import_beside(folder: Path | None, target: StoreBackend | HasBackend) -> Im
 def _export_beside(source: StoreBackend | HasBackend, folder: Path) -> None:
     if isinstance(source, Store) and not isinstance(source, RestoredStore):
         repositories.write(folder, source.references.stream())
-
-
-def _pages(values: Iterable[T]) -> Iterator[list[T]]:
-    left = iter(values)
-    while page := list(islice(left, _PAGE)):
-        yield page
 
 
 def _of_drivers(image: Path) -> list[Path]:

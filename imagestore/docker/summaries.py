@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Final, TypeVar
 
+from imagestore.batches import batched
 from imagestore.digest import ImageID
 from imagestore.errors import InvalidReferenceError
 from imagestore.image import Image
@@ -64,7 +64,7 @@ def summaries(store: Store, pattern: str | None = None, *, everything: bool = Fa
     if pattern is not None:
         yield from _matching(store, pattern)
         return
-    for page in _pages(store.stream()):
+    for page in batched(store.stream(), _PAGE):
         parents = set() if everything else store._bind.read(images.find_parents, [image.image_id for image in page])
         for each in summaries_of(store, page):
             if each.names or each.image.image_id not in parents:
@@ -91,7 +91,7 @@ def _matching(store: Store, pattern: str) -> Iterator[ImageSummary]:
     for reference, image_id in _candidates(store, pattern):
         if reference.familiar_match(pattern):
             names.setdefault(image_id, []).append(reference)
-    for page in _pages(names):
+    for page in batched(names, _PAGE):
         for each in summaries_of(store, list(store.get_many(page).values())):
             yield ImageSummary(each.image, tuple(names[each.image.image_id]), each.size)
 
@@ -104,9 +104,3 @@ def _candidates(store: Store, pattern: str) -> Iterable[Association]:
         except InvalidReferenceError:
             return ()
     return store.references.stream()
-
-
-def _pages(values: Iterable[T]) -> Iterator[list[T]]:
-    left = iter(values)
-    while page := list(islice(left, _PAGE)):
-        yield page

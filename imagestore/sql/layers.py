@@ -137,7 +137,7 @@ _HOLD_HIGHEST: Final = Write(
 )
 _HOLD_EXISTING: Final = Write(_existing().with_for_update(read=True, key_share=True, of=layers))
 _INSERT: Final = Write(insert(layers).on_conflict_do_nothing(), few=True)
-_SET_SIZE: Final = (
+SET_SIZE: Final = (
     update(layers)
     .where(layers.c.chain_id == _chain, layers.c.size.is_(None))
     .values(size=bindparam("new_size", type_=Size))
@@ -279,7 +279,7 @@ def register(connection: Connection, link: Link, size: int, lease: str) -> None:
         # The parent is locked by the foreign key alone, after the layer: as everywhere, from the top down.
         while not _insert(connection, [link], size):
             if _hold_one(connection, link.chain_id):
-                connection.execute(_SET_SIZE, {"chain": link.chain_id, "new_size": size})
+                connection.execute(SET_SIZE, {"chain": link.chain_id, "new_size": size})
                 break
     except IntegrityError as error:
         if link.parent is not None and is_foreign_key_violation(error):

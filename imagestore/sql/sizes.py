@@ -5,20 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Select, bindparam, case, cast, func, literal_column, select, update
+from sqlalchemy import ColumnElement, Connection, Select, bindparam, case, cast, func, literal_column, select
 
 from imagestore.digest import ChainID, ImageID
 from imagestore.sql.engine import pieces
+from imagestore.sql.layers import SET_SIZE
 from imagestore.sql.schema import images, layers
-from imagestore.sql.types import ChainIDType, Size
+from imagestore.sql.types import Size
 
 _BATCH: Final = 1000
 
-_SET: Final = (
-    update(layers)
-    .where(layers.c.chain_id == bindparam("chain", type_=ChainIDType), layers.c.size.is_(None))
-    .values(size=bindparam("new_size", type_=Size))
-)
 _OF_LAYERS: Final = select(layers.c.chain_id, layers.c.size).where(
     layers.c.chain_id.in_(bindparam("chains", expanding=True))
 )
@@ -57,7 +53,7 @@ _OF_IMAGES: Final = _of_images()
 def set_many(connection: Connection, sizes: Iterable[tuple[ChainID, int]]) -> int:
     """Note the sizes of those of the layers that are there and have none yet; returns how many that were. One statement a thousand."""
     told = [{"chain": chain_id, "new_size": size} for chain_id, size in sorted(sizes)]
-    return sum(connection.execute(_SET, some).rowcount for some in pieces(told, _BATCH))
+    return sum(connection.execute(SET_SIZE, some).rowcount for some in pieces(told, _BATCH))
 
 
 def of_images(connection: Connection, image_ids: Sequence[ImageID]) -> dict[ImageID, int | None]:
