@@ -92,7 +92,7 @@ class Store(ImageMetadata):
     ) -> Self:
         """Open the store at a URL; its tables are made where the database has none of ours.
 
-        Costs one statement, at any size: nothing is read at start.
+        Costs one statement, and another with ``content``, at any size: nothing is read at start.
 
         Args:
             url: "sqlite:///images.db", "sqlite://" (in memory) or "postgresql+psycopg://user@host/database". In memory nobody writes

@@ -66,7 +66,8 @@ class SQLBackend(Bound):
         digests = [check_blob(each) for each in data]
         found = dict(zip(digests, data, strict=True))
         new = [image for each in found.values() if (image := image_in(each))]
-        others = {digest: each for digest, each in found.items() if digest not in {image.image_id for image in new}}
+        configs = {image.image_id for image in new}
+        others = {digest: each for digest, each in found.items() if digest not in configs}
         self._bind.write(_store, new, others)
         return digests
 

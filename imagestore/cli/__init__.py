@@ -4,12 +4,14 @@
     location    which store: --store, IMAGESTORE_URL, or a file in the user's data folder
     ages        docker's words for how long ago that is
     sizes       docker's words for how large that is
+    style       the options of a listing, and how it shows an ID
     output      tables and JSON, in which no image can speak to the terminal
     errors      what a failure says, and the exit code
     listing     images, heads, children, ancestors
     inspecting  inspect, history
     changing    create, tag, rmi
     docker      import-docker, export-docker
+    lineage     bases, derived, du, layers
     garbage     gc
     database    verify, db
 
