@@ -284,10 +284,14 @@ def _keep_lock(connection: Connection) -> None:
 
 
 def _upgrade(connection: Connection, chosen: Sequence[str], schema: str | None, *, joined: bool) -> None:
-    for script in _scripts_of(chosen, joined=joined):
-        if script.revision == _FILLED:
-            _fill(connection, schema)
-        _apply(connection, script, schema)
+    scripts = _scripts_of(chosen, joined=joined)
+    # An empty database gets its tables at once: nobody who opens it meanwhile finds those of an earlier release.
+    is_whole = not joined and all(map(_is_transactional, scripts)) and chosen[:1] == revisions.REVISIONS[:1]
+    with connection.begin() if is_whole and not connection.in_transaction() else nullcontext():
+        for script in scripts:
+            if script.revision == _FILLED:
+                _fill(connection, schema)
+            _apply(connection, script, schema)
 
 
 def _upgrade_in_steps(connection: Connection, target: int, schema: str | None, timeout: float) -> None:
@@ -297,6 +301,9 @@ def _upgrade_in_steps(connection: Connection, target: int, schema: str | None, t
         with _alone(connection, schema, timeout):
             chosen = revisions.REVISIONS[_standing(connection, schema) : target]
             if not chosen:
+                return
+            if chosen[0] == revisions.REVISIONS[0]:
+                _upgrade(connection, chosen, schema, joined=False)
                 return
             if chosen[0] == _FILLED:
                 start = tops.find_filled(connection) if after is None else after

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from sqlalchemy import Connection, Integer, Text, and_, bindparam, delete, literal_column, select, update
+from sqlalchemy import Connection, Integer, and_, bindparam, delete, literal_column, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from imagestore.digest import ChainID, DiffID, Digest
@@ -52,13 +52,10 @@ _SET_LOCATION: Final = (
     .where(content_location.c.identity == bindparam("owner"))
     .values(identity=bindparam("new_identity"))
 )
-_MOVE: Final = Write(
+_MOVE: Final = (
     update(contents)
-    .where(
-        contents.c.diff_id == bindparam("diff_id", type_=DiffIDType),
-        contents.c.name == bindparam("old_name", type_=Text),
-    )
-    .values(name=bindparam("new_name", type_=Text))
+    .where(contents.c.diff_id == bindparam("content", type_=DiffIDType), contents.c.name == bindparam("old_name"))
+    .values(name=bindparam("new_name"))
 )
 _ANY: Final = select(contents.c.diff_id).limit(_one)
 
@@ -104,7 +101,8 @@ def find(connection: Connection, chain_id: ChainID) -> tuple[str, int, DiffID]:
 
 def move(connection: Connection, diff_id: DiffID, name: str, to: str) -> bool:
     """Note that a content is found under another name, if it was under the first; returns whether it was. One statement."""
-    return _MOVE.run(connection, diff_id=Digest(diff_id).raw, old_name=name, new_name=to) > 0
+    moved = connection.execute(_MOVE, {"content": diff_id, "old_name": name, "new_name": to})
+    return moved.rowcount > 0
 
 
 def has_any(connection: Connection) -> bool:

@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterable, Iterator
 from io import BytesIO
 from typing import BinaryIO, Final
 
+from imagestore.testing.makers import make_layer
 from tests.concurrency.statements import Step
 
-_IDENTITY: Final = "0" * 32
+IDENTITY: Final = "0" * 32
+_SIZE: Final = len(make_layer())  # of any layer of that maker
 _LISTED: Final = frozenset({"files:all"})  # no two write the same file, and one that is gone can go again
 
 
@@ -20,14 +22,14 @@ class Files:
         before: is told of each step that others may notice.
     """
 
-    identity = _IDENTITY
+    identity = IDENTITY
 
     def __init__(self, names: set[str], before: Callable[[Step], None]) -> None:
         self._names = names
         self._before = before
 
     def claim(self, identity: str) -> str:
-        return _IDENTITY
+        return IDENTITY
 
     def write(self, name: str, chunks: Iterable[bytes]) -> None:
         for _ in chunks:
@@ -39,7 +41,10 @@ class Files:
         return BytesIO()
 
     def size(self, name: str) -> int:
-        return 0
+        self._before(_step("look at"))
+        if name not in self._names:
+            raise FileNotFoundError(name)
+        return _SIZE
 
     def delete(self, name: str) -> None:
         self._before(_step("unlink"))

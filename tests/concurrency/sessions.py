@@ -20,7 +20,7 @@ from sqlalchemy import Engine, event, make_url
 
 from imagestore.sql.engine import create_engine
 from imagestore.store import Store
-from tests.concurrency.files import Files
+from tests.concurrency.files import IDENTITY, Files
 from tests.concurrency.statements import Step, ending, statement
 
 _GLANCE: Final = 0.001  # seconds until the server is asked whether a session waits for a lock
@@ -166,9 +166,10 @@ class Sessions:
     def __init__(self, url: str, count: int) -> None:
         self._reports: SimpleQueue[int] = SimpleQueue()
         self.files: set[str] = set()
-        self.all = [Session(number, url, self._reports, self.files) for number in range(count)]
         parameters = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
         self.control = psycopg.connect(parameters, autocommit=True)
+        self.control.execute("INSERT INTO imagestore_content_location VALUES (1, %s)", [IDENTITY])
+        self.all = [Session(number, url, self._reports, self.files) for number in range(count)]
 
     def close(self) -> None:
         self.abandon()
