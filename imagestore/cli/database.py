@@ -38,6 +38,7 @@ def verify(location: Location, repair: bool, whole: bool, format_: str) -> int |
       wrong-top        layers that are not those of the image      --repair
       wrong-layer      a layer that does not fit its chain ID      --repair, if an image has it
       wrong-reference  a repository that is not that of the name   --repair; or a name that is none
+      wrong-lease      layers held by a lease that is gone         --repair; or a lease that cannot be read
       content-lost     the file of a layer is gone: restore it from a backup
       corrupt-content  the file of a layer has changed: likewise
 

@@ -17,6 +17,7 @@ from sqlalchemy import (
     literal_column,
     or_,
     select,
+    tuple_,
     update,
 )
 from sqlalchemy.dialects.postgresql import insert
@@ -25,12 +26,22 @@ from imagestore.digest import ChainID, DiffID, Digest, ImageID
 from imagestore.layer import Link
 from imagestore.reference import Reference
 from imagestore.sql import edges, metadata
-from imagestore.sql.schema import blobs, contents, images, layers, metadata_keys, references
+from imagestore.sql.schema import (
+    blobs,
+    contents,
+    images,
+    layers,
+    lease_layers,
+    leases,
+    metadata_keys,
+    references,
+)
 from imagestore.sql.types import ByteOrdered, ChainIDType, DiffIDType, ImageIDType
 
 _after: Final = bindparam("after", type_=LargeBinary)
 _limit: Final = bindparam("limit", type_=Integer)
 _image_id: Final = bindparam("image_id", type_=ImageIDType)
+_after_lease: Final = bindparam("after_lease", type_=ByteOrdered)
 
 
 class StoredBlob(NamedTuple):
@@ -78,6 +89,14 @@ class NameRow(NamedTuple):
     repository: str
     image: ImageID
     image_is_there: bool
+
+
+class LeaseRow(NamedTuple):
+    """A lease's row, unparsed."""
+
+    lease: str
+    expires: str
+    labels: str
 
 
 class ContentRow(NamedTuple):
@@ -211,6 +230,25 @@ _NAMES: Final = (
     .order_by(references.c.name)
     .limit(_limit)
 )
+_LEASES: Final = select(leases.c.id, leases.c.expires, leases.c.labels).order_by(leases.c.id).limit(_limit)
+_LEASES_AFTER: Final = _LEASES.where(leases.c.id > bindparam("after", type_=ByteOrdered))
+_LEASES_GONE: Final = (
+    select(lease_layers.c.lease)
+    .distinct()
+    .outerjoin(leases, leases.c.id == lease_layers.c.lease)
+    .where(leases.c.id.is_(None), lease_layers.c.lease > bindparam("after", type_=ByteOrdered))
+    .order_by(lease_layers.c.lease)
+    .limit(_limit)
+)
+_LEASED_GONE: Final = (
+    select(lease_layers.c.lease, lease_layers.c.chain_id)
+    .join(leases, leases.c.id == lease_layers.c.lease)
+    .outerjoin(layers, layers.c.chain_id == lease_layers.c.chain_id)
+    .where(layers.c.chain_id.is_(None))
+    .where(tuple_(lease_layers.c.lease, lease_layers.c.chain_id) > tuple_(_after_lease, _after))
+    .order_by(lease_layers.c.lease, lease_layers.c.chain_id)
+    .limit(_limit)
+)
 _CONTENTS: Final = (
     select(contents.c.diff_id, contents.c.name, contents.c.size)
     .where(contents.c.diff_id > _after)
@@ -220,6 +258,10 @@ _CONTENTS: Final = (
 # A row with names stays: they would go with it.
 _DELETE_ROW: Final = delete(images).where(images.c.id == _image_id, ~exists().where(references.c.image == _image_id))
 _DELETE_ROW_ALONE: Final = _DELETE_ROW.where(~exists().where(blobs.c.digest == _image_id))
+_DELETE_LEASED: Final = delete(lease_layers).where(
+    lease_layers.c.lease == bindparam("gone", type_=ByteOrdered),
+    ~exists().where(leases.c.id == lease_layers.c.lease),
+)
 _INSERT_LAYERS: Final = insert(layers).on_conflict_do_nothing()
 _SET_LAYER: Final = (
     update(layers)
@@ -285,6 +327,30 @@ def find_names(connection: Connection, after: str, limit: int) -> list[NameRow]:
     return [NameRow(*row) for row in connection.execute(_NAMES, {"after": after, "limit": limit})]
 
 
+def find_leases(connection: Connection, after: str | None, limit: int) -> list[LeaseRow]:
+    """The next leases in order, unparsed, the expired among them. Costs what it returns."""
+    rows = connection.execute(_LEASES if after is None else _LEASES_AFTER, {"after": after, "limit": limit})
+    return [LeaseRow(*row) for row in rows]
+
+
+def find_leases_gone(connection: Connection, after: str, limit: int) -> list[str]:
+    """The next leases that hold layers and are not there.
+
+    Reads all that leases hold, to find none in a sound database.
+    """
+    return list(connection.execute(_LEASES_GONE, {"after": after, "limit": limit}).scalars())
+
+
+def find_leased_gone(connection: Connection, after: tuple[str, bytes], limit: int) -> list[tuple[str, ChainID]]:
+    """The next leases that hold a layer that is not there, each with the chain ID of that.
+
+    Reads all that leases hold, to find none in a sound database.
+    """
+    lease, chain = after
+    rows = connection.execute(_LEASED_GONE, {"after_lease": lease, "after": chain, "limit": limit})
+    return [(lease, chain_id) for lease, chain_id in rows]
+
+
 def find_contents(connection: Connection, after: bytes, limit: int) -> list[ContentRow]:
     """The next contents in order. Costs what it returns."""
     return [ContentRow(*row) for row in connection.execute(_CONTENTS, {"after": after, "limit": limit})]
@@ -298,6 +364,11 @@ def delete_row(connection: Connection, image_id: ImageID) -> None:
 def delete_row_alone(connection: Connection, image_id: ImageID) -> None:
     """Remove an image's row if its blob is not there, and it has no names; children lose their edge."""
     connection.execute(_DELETE_ROW_ALONE, {"image_id": image_id})
+
+
+def delete_leased(connection: Connection, lease: str) -> None:
+    """Let go of what a lease holds that is not there."""
+    connection.execute(_DELETE_LEASED, {"gone": lease})
 
 
 def restore_layer(connection: Connection, chain_id: ChainID, stack: Sequence[Link]) -> None:

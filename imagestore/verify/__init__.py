@@ -15,6 +15,8 @@ left as it is. A damaged index is told and, if wanted, made anew from the facts.
     wrong-layer      a layer's chain ID is not that of its parent and its diff ID, or its parent is missing   repaired if an image has it
     wrong-reference  ``repository`` is not that of the name                                                   repaired
                      a name that is none, or that stands for an image that is not there
+    wrong-lease      a lease that is gone holds layers still                                                  repaired
+                     its ID, time or labels cannot be read, or a layer that it holds is not there
     content-lost     a layer's tar is gone from where the database has it
     corrupt-content  it has another size; or, where all bytes are read, another digest
 
@@ -27,6 +29,7 @@ has the wrong parent, only its owner knows. Expired leases, and layers, contents
     images      blobs, metadata, and the table of images
     layers      the trie, and contents
     names       references
+    leases      leases, and what they hold
 """
 
 from __future__ import annotations
@@ -38,7 +41,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Connection
 
 from imagestore.sql import contents
-from imagestore.verify import images, layers, names
+from imagestore.verify import images, layers, leases, names
 from imagestore.verify.finding import Damage, Finding, FindingKind
 
 if TYPE_CHECKING:
@@ -80,6 +83,7 @@ def _checks(store: Store, content: bool) -> Iterator[list[Damage]]:
     yield from images.check(store._bind)
     yield from layers.check(store._bind)
     yield from names.check(store._bind)
+    yield from leases.check(store._bind)
     if store.content is not None:
         yield from layers.check_contents(store._bind, store.content, whole=content)
 

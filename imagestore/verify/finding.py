@@ -28,6 +28,7 @@ class FindingKind(StrEnum):
     WRONG_TOP = "wrong-top"
     WRONG_LAYER = "wrong-layer"
     WRONG_REFERENCE = "wrong-reference"
+    WRONG_LEASE = "wrong-lease"
     CONTENT_LOST = "content-lost"
     CORRUPT_CONTENT = "corrupt-content"
 
@@ -38,7 +39,8 @@ class Finding:
 
     Attributes:
         kind: what is wrong.
-        subject: the digest of the blob, the ID of the image, the chain ID of the layer, the name, or the diff ID of the content.
+        subject: the digest of the blob, the ID of the image, the chain ID of the layer, the name, the ID of the
+            lease, or the diff ID of the content.
         cause: what was found, in words.
         remedy: what to do about it, in words.
         repaired: whether this run has set it right.

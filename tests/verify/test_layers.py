@@ -185,8 +185,9 @@ def test_a_missing_parent_of_a_layer_that_no_image_has(filled):
     before = trie(filled.store)
     delete_layers(filled.store, lowest)
     orphans = sorted([filled.stack[1].chain_id, beside_it])
-    assert found(filled.store) == [("wrong-layer", orphan) for orphan in orphans]
-    assert repaired(filled.store) == [("wrong-layer", orphan, True) for orphan in orphans]
+    wrong = [("wrong-layer", orphan) for orphan in orphans]
+    assert found(filled.store) == [*wrong, ("wrong-lease", filled.lease)]
+    assert repaired(filled.store) == [(*orphan, True) for orphan in wrong]
     assert trie(filled.store) == {**before, lowest: (*before[lowest][:2], None)}  # its size nobody tells any more
     assert found(filled.store) == []
 
@@ -196,6 +197,8 @@ def test_what_no_image_explains_is_left(filled):
     alone = filled.store.layers.register(io.BytesIO(make_layer("alone")))
     above = filled.store.layers.register(io.BytesIO(make_layer("above")), alone.chain_id)
     delete_layers(filled.store, alone.chain_id)
+    with by_hand(filled.store) as connection:
+        connection.execute(delete(lease_layers).where(lease_layers.c.chain_id == alone.chain_id))
     wrong = sorted([filled.leased, above.chain_id])
     assert found(filled.store) == [("wrong-layer", chain) for chain in wrong]
     before = everything(filled.store)
