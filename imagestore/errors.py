@@ -23,6 +23,8 @@
     │   ├── UnusableDataRootError       a path in which Docker's image database is not to be found
     │   ├── InvalidLayerError           a stream that is no tar, or breaks off within one
     │   ├── LayerTooLargeError          a layer that has more bytes than a limit allows
+    │   ├── InvalidArchiveError         an archive that cannot be loaded, or an image in it
+    │   │   └── ArchiveLimitError       one that is larger than a named limit allows
     │   ├── UnusableContentError        a place for content that belongs to another store, or that is gone
     │   └── ReadOnlyError               a write through ``Store.reading``
     ├── ConflictError
@@ -208,6 +210,25 @@ class InvalidLayerError(InvalidError):
 
 class LayerTooLargeError(InvalidError):
     """A layer with more bytes than a limit allows; the message names the setting."""
+
+
+class InvalidArchiveError(InvalidError):
+    """An archive that cannot be loaded, or an image in it; in the daemon's words where it has any.
+
+    ``reason`` is one word for programs, as "truncated", "digest-mismatch" or "platform".
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        self.reason = reason
+        super().__init__(message)
+
+
+class ArchiveLimitError(InvalidArchiveError):
+    """An archive that is larger than a limit allows; ``limit`` names it, a field of `imagestore.archive.Limits`."""
+
+    def __init__(self, limit: str, value: int, what: str) -> None:
+        self.limit = limit
+        super().__init__("limit", f"{what}, more than the limit {limit}={value}: give a larger one if that is meant")
 
 
 class UnusableContentError(InvalidError):

@@ -6,7 +6,7 @@ import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, BinaryIO, Final
+from typing import TYPE_CHECKING, BinaryIO, Final, NamedTuple
 
 from sqlalchemy import URL, Connection
 
@@ -14,12 +14,13 @@ from imagestore.arguments import check_chain_id, check_limit
 from imagestore.bind import Bind, EngineBind
 from imagestore.content.local import LocalContent
 from imagestore.content.place import Content, delete
-from imagestore.content.reading import LIMIT, Registered, verified
-from imagestore.digest import ChainID, chain_id
+from imagestore.content.reading import LIMIT, WINDOW, Registered, verified
+from imagestore.digest import ChainID, DiffID, chain_id
 from imagestore.errors import (
     ContentLostError,
     ImageStoreError,
     InvalidError,
+    LayerNotFoundError,
     LeaseExpiredError,
     UnusableContentError,
 )
@@ -82,30 +83,54 @@ class Layers:
         Source: moby's ``layer.Store.Register``.
         """
         below = None if parent is None else check_chain_id(parent)
-        content = self._require_content()
+        self._require_content()
         with self._leased(lease) as (lease_id, own):
             if below is not None:
                 self._bind.read(layers.get, below)  # before the bytes are read
-            name = f"{lease_id}-{secrets.token_hex(8)}"
-            registered = Registered(stream, limit)
-            content.write(name, registered)
-            layer = StoredLayer(
-                chain_id([registered.diff_id] if below is None else [below, registered.diff_id]),
-                registered.diff_id,
-                below,
-                registered.files_size,
-                registered.size,
-                lease_id if own else None,
-            )
-            try:
-                standing = self._bind.write(_register, layer, name, lease_id)
-                is_kept = standing == name or self._heal(content, layer, standing, name)
-            except ImageStoreError:  # of any other, a commit may have succeeded: that is left to collect
-                delete(content, [name])
-                raise
-        if not is_kept and isinstance(self._bind, EngineBind):
-            delete(content, [name])
-        return layer
+            return self._link(self._write(stream, lease_id, limit, WINDOW), below, lease_id, own=own)
+
+    def write(
+        self, stream: BinaryIO, *, lease: HeldLease | Lease, limit: int = LIMIT, window: int = WINDOW
+    ) -> WrittenLayer:
+        """Write a layer's tar, for who learns of its place only afterwards; `link` then adds the row, before the lease ends.
+
+        What is never linked is garbage, which `Store.collect` takes once the lease has ended.
+
+        Args:
+            stream, limit: as for `register`.
+            lease: what keeps it meanwhile.
+            window: bytes of memory that a compressed tar may ask for.
+
+        Raises:
+            InvalidLayerError, LayerTooLargeError, LeaseExpiredError, UnusableContentError, OSError: as `register`.
+        """
+        self._bind.read(leases.check, lease.id)
+        return self._write(stream, lease.id, limit, window)
+
+    def link(self, written: WrittenLayer, parent: str | None = None, *, lease: HeldLease | Lease) -> StoredLayer:
+        """Add what `write` has written to the trie, held by the lease; a second place may be given to the same bytes.
+
+        A transaction of a few statements by key, which commits unless the store has joined.
+
+        Raises:
+            LayerNotFoundError: there is no such parent.
+            LeaseExpiredError: the lease has expired meanwhile.
+        """
+        return self._link(written, None if parent is None else check_chain_id(parent), lease.id, own=False)
+
+    def hold(self, chain: str, *, lease: HeldLease | Lease) -> StoredLayer | None:
+        """Let a lease hold a layer that is there with its content, whole; None where it is not. Commits. A few statements by key.
+
+        Raises:
+            LeaseExpiredError: the lease has expired meanwhile.
+        """
+        content = self._require_content()
+        try:
+            layer = self._bind.write(_hold, check_chain_id(chain), lease.id)
+            name, size, _ = self._bind.read(contents.find, layer.chain_id)
+        except LayerNotFoundError:
+            return None
+        return layer if _is_whole(content, name, size) else None
 
     def get(self, chain: str) -> StoredLayer:
         """One layer. A pure read, by key: it holds nothing.
@@ -185,13 +210,39 @@ class Layers:
             yield from found
             after = found[-1].chain_id
 
-    def _heal(self, content: Content, layer: StoredLayer, standing: str, name: str) -> bool:
-        """Where the bytes that the database has are gone or cut, let it have those that were just written; whether it does."""
+    def _write(self, stream: BinaryIO, lease: str, limit: int, window: int) -> WrittenLayer:
+        name = f"{lease}-{secrets.token_hex(8)}"
+        registered = Registered(stream, limit, window)
+        self._require_content().write(name, registered)
+        return WrittenLayer(name, registered.diff_id, registered.files_size, registered.size)
+
+    def _link(self, written: WrittenLayer, parent: ChainID | None, lease: str, *, own: bool) -> StoredLayer:
+        content = self._require_content()
+        layer = StoredLayer(
+            chain_id([written.diff_id] if parent is None else [parent, written.diff_id]),
+            written.diff_id,
+            parent,
+            written.size,
+            written.content_size,
+            lease if own else None,
+        )
         try:
-            is_there = content.size(standing) == layer.content_size
-        except (FileNotFoundError, UnusableContentError):
-            is_there = False
-        return not is_there and self._bind.write(contents.move, layer.diff_id, standing, name)
+            standing = self._bind.write(_register, layer, written.name, lease)
+            is_kept = standing == written.name or self._heal(content, written, standing)
+        except ImageStoreError:  # of any other, a commit may have succeeded: that is left to collect
+            delete(content, [written.name])
+            raise
+        if not is_kept and isinstance(self._bind, EngineBind):
+            delete(content, [written.name])
+        return layer
+
+    def _heal(self, content: Content, written: WrittenLayer, standing: str) -> bool:
+        """Where the bytes that the database has are gone or cut, let it have those that were just written; whether it does."""
+        if _is_whole(content, standing, written.content_size):
+            return False
+        return _is_whole(content, written.name, written.content_size) and self._bind.write(
+            contents.move, written.diff_id, standing, written.name
+        )
 
     def _require_content(self) -> Content:
         if self._content is None:
@@ -215,6 +266,18 @@ class Layers:
         except BaseException:
             self._bind.write(leases.remove, own.id)
             raise
+
+
+class WrittenLayer(NamedTuple):
+    """A layer's tar that `Layers.write` has written, and that is in no row yet.
+
+    ``size`` is of its files, ``content_size`` of the tar, both in bytes.
+    """
+
+    name: str
+    diff_id: DiffID
+    size: int
+    content_size: int
 
 
 def open_content(bind: Bind, place: Content | str | os.PathLike[str]) -> Content:
@@ -275,6 +338,20 @@ def delete_contents(bind: Bind, content: Content | None, freed: layers.Freed) ->
     """After the commit: remove the bytes whose rows are gone. Of a joined store that is left to `Store.collect`, and so is what fails."""
     if content is not None and isinstance(bind, EngineBind):
         delete(content, freed.names)
+
+
+def _is_whole(content: Content, name: str, size: int) -> bool:
+    try:
+        return content.size(name) == size
+    except (FileNotFoundError, UnusableContentError):
+        return False
+
+
+def _hold(connection: Connection, chain: ChainID, lease: str) -> StoredLayer:
+    leases.hold(connection, lease)
+    layer = layers.get(connection, chain)
+    layers.register(connection, Link(layer.chain_id, layer.diff_id, layer.parent), layer.size, lease)
+    return layer
 
 
 def _register(connection: Connection, layer: StoredLayer, name: str, lease: str) -> str:

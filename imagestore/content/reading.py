@@ -21,7 +21,7 @@ LIMIT: Final = 1 << 40
 """Bytes that a layer's plain tar has at most, unless `imagestore.layers.Layers.register` is told another limit."""
 
 WINDOW: Final = 128 << 20
-"""Bytes of memory that a compressed layer may ask for to be decompressed."""
+"""Bytes of memory that a compressed stream may ask for to be decompressed, unless another window is given."""
 
 _CHUNK: Final = 1 << 20
 _COMPRESSED: Final = 1 << 16  # each member of a stream of many small ones copies what is left of it
@@ -39,6 +39,7 @@ class Registered:
     Args:
         stream: the tar, plain or compressed.
         limit: bytes that it has at most, once plain.
+        window: bytes of memory that it may ask for to be decompressed.
 
     Attributes:
         diff_id: the digest of the plain tar, once all chunks are taken.
@@ -48,9 +49,10 @@ class Registered:
 
     diff_id: DiffID
 
-    def __init__(self, stream: BinaryIO, limit: int = LIMIT) -> None:
+    def __init__(self, stream: BinaryIO, limit: int = LIMIT, window: int = WINDOW) -> None:
         self._stream = stream
         self._limit = limit
+        self._window = window
         self.size = 0
         self.files_size = 0
 
@@ -63,7 +65,7 @@ class Registered:
         """
         digest = hashlib.sha256()
         tar = TarSizes()
-        for chunk in plain(self._stream):
+        for chunk in plain(self._stream, self._window):
             self.size += len(chunk)
             if self.size > self._limit:
                 raise LayerTooLargeError(
@@ -77,8 +79,13 @@ class Registered:
         self.diff_id = DiffID("sha256:" + digest.hexdigest())
 
 
-def plain(stream: BinaryIO) -> Iterator[bytes]:
+def plain(stream: BinaryIO, window: int = WINDOW, *, subject: str = "layer") -> Iterator[bytes]:
     """The bytes of a stream, decompressed if it is compressed with gzip, bzip2, xz or zstd, in chunks of a megabyte at most.
+
+    Args:
+        stream: what is read, to its end.
+        window: bytes of memory that it may ask for.
+        subject: what it is, for messages.
 
     Raises:
         InvalidLayerError: what is compressed is damaged, breaks off, or asks for too much memory.
@@ -88,13 +95,18 @@ def plain(stream: BinaryIO) -> Iterator[bytes]:
     first = _read(stream, _COMPRESSED)
     while first and len(first) < 8 and (more := _read(stream, _COMPRESSED)):
         first += more
-    kind = next((kind for kind, magic in _MAGIC if magic.match(first)), None)
+    kind = compression(first)
     if kind is None:
         while first:
             yield first
             first = _read(stream, _CHUNK)
         return
-    yield from _decompressed(kind, first, stream)
+    yield from _decompressed(kind, first, stream, window, subject)
+
+
+def compression(data: bytes) -> str | None:
+    """With what a stream is compressed that begins with these eight bytes or more; None where it is plain."""
+    return next((kind for kind, magic in _MAGIC if magic.match(data)), None)
 
 
 class _Decompressor(Protocol):
@@ -107,9 +119,9 @@ class _Decompressor(Protocol):
     def decompress(self, data: bytes, max_length: int, /) -> bytes: ...
 
 
-def _decompressed(kind: str, data: bytes, stream: BinaryIO) -> Iterator[bytes]:
+def _decompressed(kind: str, data: bytes, stream: BinaryIO, window: int, subject: str) -> Iterator[bytes]:
     """Member after member; what follows the last one and is no other is an error, as in Go."""
-    member = _decompressor(kind)
+    member = _decompressor(kind, window)
     while True:
         try:
             chunk = member.decompress(data, _CHUNK)
@@ -117,7 +129,7 @@ def _decompressed(kind: str, data: bytes, stream: BinaryIO) -> Iterator[bytes]:
             raise
         except Exception as error:  # each of the four has errors of its own
             raise InvalidLayerError(
-                f"{kind} cannot decompress the layer: {error}; it is damaged, or asks for more than {WINDOW >> 20} MiB of memory"
+                f"{kind} cannot decompress the {subject}: {error}; it is damaged, or asks for more than {window >> 20} MiB of memory"
             ) from error
         data = b""
         if chunk:
@@ -126,21 +138,21 @@ def _decompressed(kind: str, data: bytes, stream: BinaryIO) -> Iterator[bytes]:
             data = member.unused_data or _read(stream, _COMPRESSED)
             if not data:
                 return
-            member = _decompressor(kind)
+            member = _decompressor(kind, window)
         elif member.needs_input:
             data = _read(stream, _COMPRESSED)
             if not data:
-                raise InvalidLayerError(f"the layer breaks off within what {kind} has compressed: unexpected EOF")
+                raise InvalidLayerError(f"the {subject} breaks off within what {kind} has compressed: unexpected EOF")
 
 
-def _decompressor(kind: str) -> _Decompressor:
+def _decompressor(kind: str, window: int) -> _Decompressor:
     if kind == "gzip":
         return _Gzip()
     if kind == "bzip2":
         return bz2.BZ2Decompressor()
     if kind == "xz":
-        return lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=WINDOW)
-    made: _Decompressor = _zstd()
+        return lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=window)
+    made: _Decompressor = _zstd(window)
     return made
 
 
@@ -166,9 +178,9 @@ class _Gzip:
         return self._member.decompress(self._member.unconsumed_tail + data, max_length)
 
 
-def _zstd() -> Any:
+def _zstd(window: int) -> Any:
     zstd: Any = import_module("compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd")
-    return zstd.ZstdDecompressor(options={zstd.DecompressionParameter.window_log_max: WINDOW.bit_length() - 1})
+    return zstd.ZstdDecompressor(options={zstd.DecompressionParameter.window_log_max: window.bit_length() - 1})
 
 
 def _read(stream: BinaryIO, size: int) -> bytes:

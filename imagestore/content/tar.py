@@ -9,6 +9,7 @@ What follows the end is not looked at.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Final
 from zlib import adler32
 
@@ -19,13 +20,17 @@ LARGEST_HEADER: Final = 1 << 20
 """Bytes of PAX records or of a long name that one member may have; they are held in memory."""
 
 _ZEROS: Final = bytes(BLOCK)
-_PAX, _GLOBAL, _LONG_NAME, _LONG_LINK, _SPARSE = b"x", b"g", b"L", b"K", b"S"
+PAX, GLOBAL, LONG_NAME, LONG_LINK, SPARSE = b"x", b"g", b"L", b"K", b"S"
 _REAL_SIZES: Final = (b"GNU.sparse.realsize", b"GNU.sparse.size")
-_WITHOUT_DATA: Final = frozenset(
+WITHOUT_DATA: Final = frozenset(
     b"1 2 3 4 5 6".split()
 )  # links, devices, folders, pipes: their size, if any, is no data
 _OCTAL: Final = re.compile(b"[0-7]*")
 _LARGEST: Final = 2**63 - 1
+
+
+class HeaderError(ValueError):
+    """What is wrong with a header; whoever reads the tar says which."""
 
 
 class TarSizes:
@@ -84,98 +89,124 @@ class TarSizes:
             raise InvalidLayerError(f"the layer's tar breaks off after {self._position} bytes: unexpected EOF")
 
     def _take(self, block: bytes) -> None:
+        try:
+            self._take_block(block)
+        except HeaderError as error:
+            raise InvalidLayerError(
+                f"the layer is no tar: {error}, near byte {self._position}: invalid tar header"
+            ) from error
+
+    def _take_block(self, block: bytes) -> None:
         if self._kind:
             self._take_records(block)
         elif block == _ZEROS:
             self._zeros += 1
             self._ended = self._zeros == 2
         elif self._zeros:
-            raise self._invalid("something follows a block of zeros")
+            raise HeaderError("something follows a block of zeros")
         else:
             self._take_header(block)
 
     def _take_header(self, block: bytes) -> None:
-        if not _is_checksum(self._number(block[148:156]), block):
-            raise self._invalid("a header's checksum is wrong")
+        check_sum(block)
         kind = block[156:157]
-        size = self._number(block[124:136])
-        if kind in (_PAX, _GLOBAL, _LONG_NAME, _LONG_LINK):
+        size = number(block[124:136])
+        if kind in (PAX, GLOBAL, LONG_NAME, LONG_LINK):
             if size > LARGEST_HEADER:
-                raise self._invalid(f"a header has {size} bytes, more than {LARGEST_HEADER}")
-            self._kind, self._length, self._wanted = kind, size, _padded(size)
+                raise HeaderError(f"a header has {size} bytes, more than {LARGEST_HEADER}")
+            self._kind, self._length, self._wanted = kind, size, padded(size)
             if not size:
                 self._take_records(b"")
             return
         sizes, self._sizes = self._sizes, {}
         stored = real = sizes.get(b"size", size)
-        if kind == _SPARSE:
-            real = self._number(block[483:495])
+        if kind == SPARSE:
+            real = number(block[483:495])
             if block[482]:
                 self._kind = kind  # the map of the holes goes on in the next block
         for key in _REAL_SIZES:
             real = sizes.get(key, real)
         self.size += real
         if max(stored, self.size) > _LARGEST:
-            raise self._invalid("a size is too large")
+            raise HeaderError("a size is too large")
         is_old_folder = kind == b"\0" and block[:100].partition(b"\0")[0].endswith(b"/")
-        data = 0 if kind in _WITHOUT_DATA or is_old_folder else stored
-        self._padding = _padded(data) - data
+        data = 0 if kind in WITHOUT_DATA or is_old_folder else stored
+        self._padding = padded(data) - data
         if self._kind:
-            self._length = _padded(data)
+            self._length = padded(data)
         else:
-            self._skip = _padded(data)
+            self._skip = padded(data)
 
     def _take_records(self, data: bytes) -> None:
-        if self._kind == _SPARSE:
+        if self._kind == SPARSE:
             if data[504]:
                 return
             self._skip = self._length
-        elif self._kind in (_PAX, _GLOBAL):
+        elif self._kind in (PAX, GLOBAL):
             found = self._parse(data[: self._length])
-            self._sizes = found if self._kind == _PAX else {}
+            self._sizes = found if self._kind == PAX else {}
         self._kind, self._wanted = b"", BLOCK
 
     def _parse(self, data: bytes) -> dict[bytes, int]:
         found = {}
-        start = 0
-        while start < len(data):
-            space = data.find(b" ", start, start + 11)
-            if space < 0 or not data[start:space].isdigit():
-                raise self._invalid("a PAX record has no length")
-            end = start + int(data[start:space])
-            key, equals, value = data[space + 1 : end].partition(b"=")
-            if end > len(data) or not key or not equals or not value.endswith(b"\n"):
-                raise self._invalid("a PAX record is damaged")
-            size = value[:-1]
-            if size and (key == b"size" or key in _REAL_SIZES):
-                if not size.isdigit() or len(size) > 19:
-                    raise self._invalid("a PAX record has no size")
-                found[key] = int(size)
-            start = end
+        for key, value in records(data):
+            if value and (key == b"size" or key in _REAL_SIZES):
+                if not value.isdigit() or len(value) > 19:
+                    raise HeaderError("a PAX record has no size")
+                found[key] = int(value)
         return found
 
-    def _number(self, field: bytes) -> int:
-        if field[0] & 0x80:
-            if field[0] & 0x40:
-                raise self._invalid("a number is negative")
-            return int.from_bytes(bytes([field[0] & 0x7F]) + field[1:], "big")
-        digits = field.strip(b" \0").partition(b"\0")[0]
-        if not _OCTAL.fullmatch(digits):
-            raise self._invalid(f"{digits!r} is no octal number")
-        return int(digits or b"0", 8)
 
-    def _invalid(self, what: str) -> InvalidLayerError:
-        return InvalidLayerError(f"the layer is no tar: {what}, near byte {self._position}: invalid tar header")
+def records(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """The keys and values of a member of PAX records.
+
+    Raises:
+        HeaderError: they are damaged.
+    """
+    start = 0
+    while start < len(data):
+        space = data.find(b" ", start, start + 11)
+        if space < 0 or not data[start:space].isdigit():
+            raise HeaderError("a PAX record has no length")
+        end = start + int(data[start:space])
+        key, equals, value = data[space + 1 : end].partition(b"=")
+        if end > len(data) or not key or not equals or not value.endswith(b"\n"):
+            raise HeaderError("a PAX record is damaged")
+        yield key, value[:-1]
+        start = end
 
 
-def _padded(size: int) -> int:
-    return -(-size // BLOCK) * BLOCK
+def number(field: bytes) -> int:
+    """What a field of a header says.
+
+    Raises:
+        HeaderError: it is no number, or a negative one.
+    """
+    if field[0] & 0x80:
+        if field[0] & 0x40:
+            raise HeaderError("a number is negative")
+        return int.from_bytes(bytes([field[0] & 0x7F]) + field[1:], "big")
+    digits = field.strip(b" \0").partition(b"\0")[0]
+    if not _OCTAL.fullmatch(digits):
+        raise HeaderError(f"{digits!r} is no octal number")
+    return int(digits or b"0", 8)
 
 
-def _is_checksum(number: int, block: bytes) -> bool:
-    """Whether it is the sum of the bytes, with blanks where it stands itself; old writers have summed them as signed ones."""
+def check_sum(block: bytes) -> None:
+    """Compare a header with its checksum: the sum of its bytes, with blanks where that stands; old writers summed them as signed ones.
+
+    Raises:
+        HeaderError: it is another one.
+    """
     unsigned = _sum(block[:256]) + _sum(block[256:]) - _sum(block[148:156]) + 8 * 32
-    return number == unsigned or number == unsigned - 256 * sum(byte > 127 for byte in block[:148] + block[156:])
+    found = number(block[148:156])
+    if found != unsigned and found != unsigned - 256 * sum(byte > 127 for byte in block[:148] + block[156:]):
+        raise HeaderError("a header's checksum is wrong")
+
+
+def padded(size: int) -> int:
+    """The bytes that so many take in a tar."""
+    return -(-size // BLOCK) * BLOCK
 
 
 def _sum(data: bytes) -> int:

@@ -264,12 +264,12 @@ def free(connection: Connection, top: ChainID | None) -> Freed:
     return Freed(_told(connection, freed, top), contents.free(connection, [layer.diff_id for layer in freed]))
 
 
-def register(connection: Connection, link: Link, size: int, lease: str) -> None:
+def register(connection: Connection, link: Link, size: int | None, lease: str) -> None:
     """Add a layer to the trie, held by a lease that the caller has made sure of.
 
     Args:
         link: its place; the parent must be there.
-        size: bytes of its files.
+        size: bytes of its files, None where nobody has told.
         lease: the lease's ID.
 
     Raises:

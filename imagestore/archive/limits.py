@@ -1,0 +1,34 @@
+"""How much an archive may ask for before it is refused."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from imagestore.content.reading import LIMIT, WINDOW
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What an archive may have at most. One that asks for more raises `imagestore.errors.ArchiveLimitError`, which names the field.
+
+    Attributes:
+        entries: files, folders and links, with the folders that their names imply; each takes some 700 bytes of memory.
+        document: bytes of one JSON document, be it a configuration or a manifest; parsed, it may take fifty times as many.
+        documents: bytes of all files that are set aside on disk as a pipe is read, because they are no layers.
+        layer: bytes of one layer's tar, once plain.
+        archive: bytes of the archive itself, once plain.
+        images: images that are named in it.
+        layers: layers of one image.
+        depth: indexes of an OCI layout one in another.
+        window: bytes of memory that what is compressed may ask for.
+    """
+
+    entries: int = 100_000
+    document: int = 4 << 20
+    documents: int = 1 << 30
+    layer: int = LIMIT
+    archive: int = 4 * LIMIT
+    images: int = 10_000
+    layers: int = 1_000
+    depth: int = 8
+    window: int = WINDOW

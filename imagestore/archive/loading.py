@@ -1,0 +1,329 @@
+"""An archive into a store: `load`, and what the readers of each format do it with.
+
+The content of layers is written first, under a lease and in no transaction; then one transaction adds an image with its tags. So an image
+is there when all of it is, those before a bad one stay, and what a broken load leaves is garbage that `Store.collect` takes.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, BinaryIO, Final, NamedTuple, cast
+
+from sqlalchemy import Connection
+
+from imagestore.archive.limits import Limits
+from imagestore.archive.messages import Line, Progress, Report
+from imagestore.archive.source import HashedStream, Kept, opened
+from imagestore.archive.tree import Body
+from imagestore.bind import EngineBind
+from imagestore.content.place import delete
+from imagestore.digest import ChainID, ImageID, chain_id, is_sha256
+from imagestore.errors import (
+    ArchiveLimitError,
+    InvalidArchiveError,
+    InvalidError,
+    InvalidLayerError,
+    ReferenceNotFoundError,
+    UnusableContentError,
+)
+from imagestore.image import Image
+from imagestore.layers import WrittenLayer
+from imagestore.leases import TTL, HeldLease
+from imagestore.reference import Reference
+from imagestore.sql import images, references
+from imagestore.store import Store
+
+if TYPE_CHECKING:
+    from imagestore.lease import Lease
+
+_LIMITS: Final = Limits()
+_RENEWED: Final = TTL / 4  # seconds after which a lease of our own is renewed
+
+
+class LoadedImage(NamedTuple):
+    """An image that a load has created, or found to be there already, with the tags that it has given it."""
+
+    id: ImageID
+    tags: tuple[Reference, ...]
+
+
+def load(
+    store: Store,
+    source: BinaryIO | str | os.PathLike[str],
+    *,
+    platform: str | None = None,
+    limits: Limits = _LIMITS,
+    lease: HeldLease | Lease | None = None,
+    report: Report | None = None,
+) -> list[LoadedImage]:
+    """Load the images of an archive: one of docker's, of any age, or an OCI image layout, as a tar or a folder.
+
+    Commits each image with its tags by itself, and the links to parents at the end. Of a file that can be sought in, only what is not
+    there yet is read; a pipe is read once, to its end, in constant memory and without a copy of its layers.
+
+    Args:
+        store: has ``content``; where it has joined, all rows are the caller's.
+        source: the archive, plain or compressed with gzip, bzip2, xz or zstd, open at its beginning; or the path of one or of a folder.
+        platform: "linux/arm64" or the like, of an OCI layout that has images for several; None: linux/amd64 where there is a choice.
+        limits: how much it may ask for.
+        lease: what keeps the layers meanwhile, which must last as long; None: one of its own, renewed as needed. A joined store wants
+            one, that was taken before the caller's transaction began.
+        report: is called with docker's lines and the progress of layers.
+
+    Returns:
+        The images, in the order of the archive.
+
+    Raises:
+        InvalidArchiveError: the archive or an image in it cannot be loaded; those before it stay.
+        InvalidImageError, InvalidReferenceError, InvalidLayerError, LayerTooLargeError: as for `InvalidArchiveError`.
+        ArchiveLimitError: it asks for more than ``limits`` allow.
+        LeaseExpiredError: the lease has expired meanwhile.
+        InvalidError: the store has joined, and no lease is given.
+        UnusableContentError: the store has no place for content.
+        OSError: the archive cannot be read, or the content not be written.
+
+    Source: moby's ``tarexport.Load``.
+    """
+    from imagestore.archive import docker, oci  # they add images through this module
+
+    with _loading(store, limits, lease, report) as loading, opened(source, limits, loading.keep) as archive:
+        if "manifest.json" in archive:
+            docker.load(archive, loading)
+        elif "index.json" in archive or "oci-layout" in archive:
+            oci.load(archive, loading, platform)
+        else:
+            docker.load_legacy(archive, loading)
+        return loading.loaded
+
+
+class LayerFile(NamedTuple):
+    """Where an archive has a layer.
+
+    Attributes:
+        body: its bytes, plain or compressed.
+        digest: of these bytes, where the archive says it and it is to be compared; empty elsewhere.
+    """
+
+    body: Body
+    digest: str = ""
+
+
+class Loading:
+    """One load. The readers of the formats call it in the order in which docker does things.
+
+    Attributes:
+        loaded: the images so far.
+        limits: how much the archive may ask for.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        lease: HeldLease | Lease,
+        limits: Limits,
+        report: Report | None,
+        own: HeldLease | None = None,
+    ) -> None:
+        self.store = store
+        self.limits = limits
+        self.loaded: list[LoadedImage] = []
+        self._lease = lease
+        self._own = own
+        self._report = report
+        self._written: dict[Body, WrittenLayer] = {}
+        self._unlinked: set[str] = set()
+        self._renewed = time.monotonic()
+
+    def tell(self, text: str) -> None:
+        """Report a line, given with its end."""
+        if self._report is not None:
+            self._report(Line(text))
+
+    def keep(self, stream: BinaryIO, name: str, size: int) -> WrittenLayer:
+        """Write what may be a layer and passes in a pipe, before anything is known of it."""
+        return self._write(stream, _short(name), size)
+
+    def add_layers(self, image: Image, files: Sequence[LayerFile]) -> None:
+        """Let all layers of an image be there, held by the lease; each is read where it is not.
+
+        Raises:
+            InvalidArchiveError: one has another diff ID than the configuration says, or the file another digest.
+        """
+        parent: ChainID | None = None
+        diff_ids = image.rootfs.diff_ids if image.rootfs else ()
+        for place, (diff_id, file) in enumerate(zip(diff_ids, files, strict=True)):
+            if is_sha256(diff_id):
+                chain = chain_id([diff_id] if parent is None else [parent, diff_id])
+                if self.store.layers.hold(chain, lease=self._lease) is not None:
+                    parent = chain
+                    continue
+            written = self._layer(file, diff_id)
+            if written.diff_id != diff_id:
+                raise InvalidArchiveError(
+                    "diff-id-mismatch",
+                    f'invalid diffID for layer {place}: expected "{diff_id}", got "{written.diff_id}"',
+                )
+            parent = self.link(written, parent)
+
+    def layer(self, body: Body, shown: str) -> WrittenLayer:
+        """Write a layer of which nothing is known; ``shown`` is its ID in the messages of progress."""
+        return self._layer(LayerFile(body), shown)
+
+    def link(self, written: WrittenLayer, parent: ChainID | None) -> ChainID:
+        """Give a layer its place."""
+        layer = self.store.layers.link(written, parent, lease=self._lease)
+        self._unlinked.discard(written.name)
+        return layer.chain_id
+
+    def add_image(self, image: Image, tags: Iterable[Reference] = ()) -> None:
+        """Create an image and give it tags, in one transaction. The layers are there.
+
+        Args:
+            image: is such that `Store.create` accepts it.
+            tags: which are taken one by one; where taking one raises, the image is stored with those before it.
+        """
+        if len(self.loaded) == self.limits.images:
+            raise ArchiveLimitError("images", self.limits.images, "the archive has more images")
+        failure: Exception | None = None
+        taken: list[Reference] = []
+        try:
+            taken += tags
+        except InvalidError as error:
+            failure = error
+        moved = self.store._bind.write(_add_image, image, taken)
+        self.loaded.append(LoadedImage(image.image_id, tuple(taken)))
+        for tag, previous in zip(taken, moved, strict=True):
+            if previous not in (None, image.image_id):
+                self.tell(
+                    f"The image {tag.familiar} already exists, renaming the old one with ID {previous} to empty string\n"
+                )
+            self.tell(f"Loaded image: {tag.familiar}\n")
+        if failure is not None:
+            raise failure
+
+    def discard(self) -> None:
+        """Remove what was written and no row has: what was read of a pipe and is there already, or is no image's."""
+        content = self.store.content
+        if content is not None:
+            delete(content, self._unlinked)
+
+    def _layer(self, file: LayerFile, shown: str) -> WrittenLayer:
+        body = file.body
+        if body in self._written:
+            return self._written[body]
+        if isinstance(body, Kept):
+            _check_digest(file.digest, body.digests)
+            written = body.layer()
+        else:
+            with body.open() as stream:
+                hashed = HashedStream(stream, [algorithm_of(file.digest)] if file.digest else [])
+                try:
+                    written = self._write(cast("BinaryIO", hashed), _short(shown), body.size)
+                except InvalidLayerError:
+                    hashed.drain()
+                    _check_digest(file.digest, hashed.digests())  # which says more
+                    raise
+                hashed.drain()
+                _check_digest(file.digest, hashed.digests())
+        self._written[body] = written
+        return written
+
+    def _write(self, stream: BinaryIO, shown: str, size: int) -> WrittenLayer:
+        told = _Told(stream, self._renew if self._report is None else self._report_progress(shown, size))
+        written = self.store.layers.write(
+            cast("BinaryIO", told), lease=self._lease, limit=self.limits.layer, window=self.limits.window
+        )
+        self._unlinked.add(written.name)
+        return written
+
+    def _report_progress(self, shown: str, size: int) -> Callable[[int], None]:
+        def tell(current: int) -> None:
+            self._renew(current)
+            if self._report is not None:
+                self._report(Progress(shown, current, size))
+
+        return tell
+
+    def _renew(self, _: int) -> None:
+        """Renew a lease of our own; of one that was given, its owner knows how long it lasts."""
+        now = time.monotonic()
+        if self._own is not None and now - self._renewed > _RENEWED:
+            self._own.renew()
+            self._renewed = now
+
+
+@contextmanager
+def _loading(store: Store, limits: Limits, lease: HeldLease | Lease | None, report: Report | None) -> Iterator[Loading]:
+    if store.content is None:
+        raise UnusableContentError("a load writes layers, and this store has no place for them: open it with content=")
+    if lease is not None:
+        yield from _discarding(Loading(store, lease, limits, report))
+    elif not isinstance(store._bind, EngineBind):
+        raise InvalidError(
+            "a joined store loads under a lease that was taken before its transaction began: pass lease="
+        )
+    else:
+        with store.lease(labels={"for": "load"}) as own:
+            yield from _discarding(Loading(store, own, limits, report, own))
+
+
+def _discarding(loading: Loading) -> Iterator[Loading]:
+    try:
+        yield loading
+    finally:
+        loading.discard()
+
+
+def _add_image(connection: Connection, image: Image, tags: Sequence[Reference]) -> list[ImageID | None]:
+    """Create an image with its tags; returns the images that had these before."""
+    images.create(connection, image.image_id, image.raw_json, image.stack, with_content=True)
+    previous: list[ImageID | None] = []
+    for tag in tags:
+        try:
+            previous.append(references.get(connection, str(tag)))
+        except ReferenceNotFoundError:
+            previous.append(None)
+        references.add(connection, tag, image.image_id, force=True)
+    return previous
+
+
+class _Told:
+    """A stream that tells how much of it has been read."""
+
+    def __init__(self, stream: BinaryIO, tell: Callable[[int], None]) -> None:
+        self._stream = stream
+        self._tell = tell
+        self._current = 0
+
+    def read(self, size: int) -> bytes:
+        data = self._stream.read(size)
+        self._current += len(data)
+        self._tell(self._current)
+        return data
+
+
+def algorithm_of(digest: str) -> str:
+    """The algorithm of a digest that has been checked."""
+    return digest.partition(":")[0]
+
+
+def _check_digest(wanted: str, found: Mapping[str, str]) -> None:
+    if not wanted:
+        return
+    algorithm = algorithm_of(wanted)
+    if algorithm not in found:
+        raise InvalidArchiveError(
+            "unsupported-digest", f"{wanted} cannot be verified in a pipe: load the archive from a file"
+        )
+    if f"{algorithm}:{found[algorithm]}" != wanted:
+        raise InvalidArchiveError(
+            "digest-mismatch", f"the bytes of {wanted} have the digest {algorithm}:{found[algorithm]}"
+        )
+
+
+def _short(shown: str) -> str:
+    """What docker shows of an ID; of another name the last twelve characters."""
+    return shown.removeprefix("sha256:")[:12] if is_sha256(shown) else shown.removesuffix("/layer.tar")[-12:]

@@ -1,0 +1,377 @@
+"""An archive as a tree of files: from a file that can be sought in, from a pipe, or from a folder.
+
+Of a file only the headers are read, and then what is asked for. A pipe is read once, from its beginning to its end: what may be a layer
+is handed on while it passes, and only what is small or is JSON is set aside on disk, in a file without a name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import stat
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO, Final, cast
+
+from imagestore.archive.limits import Limits
+from imagestore.archive.tar import FOLDER, REGULAR, SYMLINK, Member, Members
+from imagestore.archive.tree import Body, File, Folder, Tree
+from imagestore.content.reading import compression, plain
+from imagestore.content.tar import BLOCK, HeaderError, check_sum
+from imagestore.errors import ArchiveLimitError, InvalidArchiveError, InvalidError, InvalidLayerError
+from imagestore.layers import WrittenLayer
+
+Keep = Callable[[BinaryIO, str, int], WrittenLayer]
+"""What a pipe's layers are handed to while they pass, with their names and sizes. It raises `InvalidLayerError` for what is none."""
+
+_SMALL: Final = 64 << 10
+_CHUNK: Final = 1 << 20
+
+
+class Archive:
+    """The files of an archive.
+
+    Attributes:
+        tree: where their names lead.
+        limits: how much it may ask for.
+    """
+
+    def __init__(self, tree: Tree, limits: Limits) -> None:
+        self.tree = tree
+        self.limits = limits
+
+    def __contains__(self, path: str) -> bool:
+        """Whether a name leads to anything."""
+        return self.tree.find(path)[1] is not None
+
+    def file(self, path: str) -> Body:
+        """The file that a name leads to.
+
+        Raises:
+            InvalidArchiveError: there is none; in the daemon's words, but for the folder into which that unpacks.
+        """
+        found, node = self.tree.find(path)
+        if node is None:
+            raise InvalidArchiveError("missing-blob", f"open {found}: no such file or directory")
+        if isinstance(node, Folder):
+            raise InvalidArchiveError("unsafe-path", f"read {found}: is a directory")
+        if not isinstance(node, File):
+            raise InvalidArchiveError("unsafe-path", f"open {found}: not a regular file")
+        return node.body
+
+    def read(self, path: str) -> bytes:
+        """The document that a name leads to, whole.
+
+        Raises:
+            InvalidArchiveError: there is none.
+            ArchiveLimitError: it is larger than ``limits.document``.
+        """
+        body = self.file(path)
+        if body.size > self.limits.document:
+            raise ArchiveLimitError("document", self.limits.document, f"{path} has {body.size} bytes")
+        with body.open() as stream:
+            data = stream.read(body.size)
+        if len(data) != body.size:
+            raise InvalidArchiveError("truncated", f"{path} breaks off after {len(data)} bytes: unexpected EOF")
+        return data
+
+
+@contextmanager
+def opened(source: BinaryIO | str | os.PathLike[str], limits: Limits, keep: Keep | None = None) -> Iterator[Archive]:
+    """An archive, to be read within the block.
+
+    Args:
+        source: a tar, plain or compressed with gzip, bzip2, xz or zstd, open at its beginning; or the path of one, or of a folder.
+        limits: how much it may ask for.
+        keep: what takes the layers of a pipe; None: they are passed over.
+
+    Raises:
+        InvalidArchiveError: it is no tar, breaks off, or could not be unpacked.
+        ArchiveLimitError: it asks for more than a limit.
+        OSError: it cannot be read.
+    """
+    if isinstance(source, str | os.PathLike):
+        path = Path(source)
+        if path.is_dir():
+            yield Archive(_folder_tree(path, limits), limits)
+            return
+        with path.open("rb") as stream, opened(stream, limits, keep) as archive:
+            yield archive
+        return
+    start = _tell(source)
+    if start is not None:
+        first = source.read(BLOCK)
+        source.seek(start)
+        if compression(first) is None:
+            yield Archive(_file_tree(source, limits), limits)
+            return
+    with tempfile.TemporaryFile() as aside:
+        yield Archive(_pipe_tree(source, limits, keep, aside), limits)
+
+
+class Slice:
+    """A part of a file that can be sought in."""
+
+    def __init__(self, file: BinaryIO, offset: int, size: int) -> None:
+        self._file = file
+        self._offset = offset
+        self.size = size
+
+    def open(self) -> BinaryIO:
+        """The bytes; each read seeks before, so that several may be open in turn."""
+        return cast("BinaryIO", _Part(self._file, self._offset, self.size))
+
+
+class Kept:
+    """What has been handed on while it passed in a pipe, whose bytes are not here any more.
+
+    Attributes:
+        size: bytes that it had.
+        digests: of these, by algorithm.
+    """
+
+    def __init__(self, size: int, digests: dict[str, str], outcome: WrittenLayer | InvalidError | None) -> None:
+        self.size = size
+        self.digests = digests
+        self._outcome = outcome
+
+    def layer(self) -> WrittenLayer:
+        """The layer that it is.
+
+        Raises:
+            InvalidLayerError, LayerTooLargeError: it is none.
+        """
+        if isinstance(self._outcome, WrittenLayer):
+            return self._outcome
+        raise self._outcome or InvalidLayerError(
+            "it is no layer: neither a tar nor compressed with gzip, bzip2, xz or zstd"
+        )
+
+    def open(self) -> BinaryIO:
+        """Refuse.
+
+        Raises:
+            InvalidArchiveError: always.
+        """
+        raise InvalidArchiveError("schema", f"a file of {self.size} bytes in which a document should be is none")
+
+
+class HashedStream:
+    """A stream that is hashed as it is read, by each of some algorithms."""
+
+    def __init__(self, stream: BinaryIO, algorithms: Iterable[str]) -> None:
+        self._stream = stream
+        self._hashes: dict[str, Any] = {algorithm: hashlib.new(algorithm) for algorithm in algorithms}
+
+    def read(self, size: int) -> bytes:
+        """The next bytes, at most so many; none at the end."""
+        data = self._stream.read(size)
+        for digest in self._hashes.values():
+            digest.update(data)
+        return data
+
+    def drain(self) -> None:
+        """Read what nobody has wanted, for the digests."""
+        while self._hashes and self.read(_CHUNK):
+            pass
+
+    def digests(self) -> dict[str, str]:
+        """The digests of what was read, by algorithm."""
+        return {algorithm: digest.hexdigest() for algorithm, digest in self._hashes.items()}
+
+
+def _file_tree(file: BinaryIO, limits: Limits) -> Tree:
+    tree = Tree(limits)
+    start = file.tell()
+    members = Members(file, is_seekable=True)
+    for member in members:
+        body = Slice(file, start + members.position, member.size) if member.kind == REGULAR else None
+        tree.add(member, _Sparse(member) if member.is_sparse and body else body)
+    return tree
+
+
+def _pipe_tree(pipe: BinaryIO, limits: Limits, keep: Keep | None, aside: BinaryIO) -> Tree:
+    tree = Tree(limits)
+    stream = _Plain(pipe, limits)
+    members = Members(cast("BinaryIO", stream), is_seekable=False)
+    for member in members:
+        body: Body | None = None
+        if member.kind == REGULAR:
+            body = _Sparse(member) if member.is_sparse else _set_aside(member, members, limits, keep, aside)
+        tree.add(member, body)
+    stream.finish()
+    return tree
+
+
+def _set_aside(member: Member, members: Members, limits: Limits, keep: Keep | None, aside: BinaryIO) -> Body:
+    first = _read_up_to(members, BLOCK)
+    if member.size > _SMALL and (compression(first) or _begins_tar(first)):
+        return _kept(member, _Rest(first, members), keep)
+    if member.size > max(limits.document, _SMALL):
+        return Kept(member.size, {}, None)
+    offset = aside.seek(0, os.SEEK_END)
+    if offset + member.size > limits.documents:
+        raise ArchiveLimitError(
+            "documents", limits.documents, f"{member.name} and what came before it have {offset + member.size} bytes"
+        )
+    while first:
+        aside.write(first)
+        first = members.read(_CHUNK)
+    return Slice(aside, offset, member.size)
+
+
+def _kept(member: Member, rest: _Rest, keep: Keep | None) -> Kept:
+    if keep is None:
+        return Kept(member.size, {}, None)
+    algorithms = ("sha256", "sha512") if "/sha512/" in f"/{member.name}" else ("sha256",)
+    stream = HashedStream(cast("BinaryIO", rest), algorithms)
+    outcome: WrittenLayer | InvalidError
+    try:
+        outcome = keep(cast("BinaryIO", stream), member.name, member.size)
+    except InvalidArchiveError:
+        raise  # it is the archive that breaks off
+    except InvalidError as error:
+        outcome = error  # which matters if an image names it
+    stream.drain()
+    return Kept(member.size, stream.digests(), outcome)
+
+
+class _Rest:
+    """A member's data from its beginning, though some of it has been read."""
+
+    def __init__(self, first: bytes, members: Members) -> None:
+        self._first = first
+        self._members = members
+
+    def read(self, size: int) -> bytes:
+        data, self._first = self._first, b""
+        return data or self._members.read(size)
+
+
+def _folder_tree(folder: Path, limits: Limits) -> Tree:
+    """A folder's files. Its links are followed within it alone, and each file is opened without following any."""
+    tree = Tree(limits)
+    pending = [(folder, "")]
+    while pending:
+        at, above = pending.pop()
+        with os.scandir(at) as entries:
+            for entry in entries:
+                name = f"{above}{entry.name}"
+                if entry.is_symlink():
+                    tree.add(Member(SYMLINK, name, str(Path(entry.path).readlink()), 0, False))
+                elif entry.is_dir(follow_symlinks=False):
+                    tree.add(Member(FOLDER, name, "", 0, False))
+                    pending.append((Path(entry.path), f"{name}/"))
+                elif entry.is_file(follow_symlinks=False):
+                    size = entry.stat(follow_symlinks=False).st_size
+                    tree.add(Member(REGULAR, name, "", size, False), _OnDisk(Path(entry.path), size))
+                else:
+                    tree.add(Member(b"6", name, "", 0, False))
+    return tree
+
+
+class _OnDisk:
+    def __init__(self, path: Path, size: int) -> None:
+        self._path = path
+        self.size = size
+
+    def open(self) -> BinaryIO:
+        descriptor = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise InvalidArchiveError("unsafe-path", f"open {self._path.name}: not a regular file")
+        return os.fdopen(descriptor, "rb")
+
+
+class _Sparse:
+    """A file whose holes are left out, which is nothing that an image has."""
+
+    def __init__(self, member: Member) -> None:
+        self._member = member
+        self.size = member.size
+
+    def open(self) -> BinaryIO:
+        raise InvalidArchiveError(
+            "corrupt-layer", f"{self._member.name} is a sparse file: write the archive without tar's --sparse"
+        )
+
+
+class _Part(io.RawIOBase):
+    def __init__(self, file: BinaryIO, offset: int, size: int) -> None:
+        self._file = file
+        self._at = offset
+        self._end = offset + size
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1, /) -> bytes:
+        left = self._end - self._at
+        wanted = left if size < 0 else min(size, left)
+        if not wanted:
+            return b""
+        self._file.seek(self._at)
+        data = self._file.read(wanted)
+        self._at += len(data)
+        return data
+
+
+class _Plain:
+    """A pipe as the bytes of its tar, up to a limit."""
+
+    def __init__(self, pipe: BinaryIO, limits: Limits) -> None:
+        self._chunks = plain(pipe, limits.window, subject="archive")
+        self._rest = memoryview(b"")
+        self._limit = limits.archive
+        self._passed = 0
+
+    def read(self, size: int) -> bytes:
+        while not self._rest:
+            chunk = self._next()
+            if not chunk:
+                return b""
+            self._rest = memoryview(chunk)
+        data = bytes(self._rest[:size])
+        self._rest = self._rest[size:]
+        return data
+
+    def finish(self) -> None:
+        """Read what follows the end of the tar, so that who writes the pipe need not fail."""
+        while self._next():
+            pass
+
+    def _next(self) -> bytes:
+        try:
+            chunk = next(self._chunks, b"")
+        except InvalidLayerError as error:
+            raise InvalidArchiveError("truncated" if "EOF" in str(error) else "corrupt", str(error)) from error
+        self._passed += len(chunk)
+        if self._passed > self._limit:
+            raise ArchiveLimitError("archive", self._limit, f"the archive has at least {self._passed} bytes")
+        return chunk
+
+
+def _begins_tar(first: bytes) -> bool:
+    try:
+        check_sum(first)
+    except (HeaderError, IndexError):
+        return False
+    return len(first) == BLOCK
+
+
+def _read_up_to(members: Members, size: int) -> bytes:
+    data = b""
+    while len(data) < size and (more := members.read(size - len(data))):
+        data += more
+    return data
+
+
+def _tell(stream: BinaryIO) -> int | None:
+    """Where a stream stands that can be sought in; None for a pipe."""
+    try:
+        return stream.tell() if stream.seekable() else None
+    except (AttributeError, OSError):
+        return None

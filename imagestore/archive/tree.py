@@ -1,0 +1,247 @@
+"""Where the names of an archive lead: a tree in memory of what the daemon would have unpacked into a folder of its own, and nothing else.
+
+The daemon unpacks in a chroot and then looks names up within that folder, so no name and no link leads out of it: "..", "/" and links
+end at its root. What it could not have unpacked raises here in the same words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import BinaryIO, Final, NamedTuple, Protocol
+
+from imagestore.archive.limits import Limits
+from imagestore.archive.tar import FOLDER, LINK, REGULAR, SYMLINK, Member, unpacking
+from imagestore.errors import ArchiveLimitError, InvalidArchiveError
+
+_SPECIAL: Final = frozenset((b"3", b"4", b"6"))
+_LONGEST_NAME: Final = 255
+_LONGEST_PATH: Final = 4095
+_MOST_LINKS: Final = 40
+_MOST_STEPS: Final = 255
+
+
+class Body(Protocol):
+    """The bytes of a file."""
+
+    @property
+    def size(self) -> int:
+        """How many there are."""
+        ...
+
+    def open(self) -> BinaryIO:
+        """The bytes from their beginning; the caller closes the stream."""
+        ...
+
+
+class Folder:
+    """A folder, with what is in it by name."""
+
+    __slots__ = ("entries",)
+
+    def __init__(self) -> None:
+        self.entries: dict[str, Node] = {}
+
+
+class File(NamedTuple):
+    """A file; several names of one, by hard links, share the body."""
+
+    body: Body
+
+
+class Symlink(NamedTuple):
+    """A symbolic link, with the text that it has."""
+
+    target: str
+
+
+class Special(NamedTuple):
+    """A device or a pipe, of which nothing is ever read."""
+
+    kind: bytes
+
+
+Node = Folder | File | Symlink | Special
+
+
+class Tree:
+    """The files of an archive by name.
+
+    Args:
+        limits: ``entries`` bounds what is kept in memory.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self._root = Folder()
+        self._limit = limits.entries
+        self._count = 0
+
+    def add(self, member: Member, body: Body | None = None) -> None:
+        """Add a member as if it were unpacked now: it takes the place of what has its name.
+
+        Raises:
+            InvalidArchiveError: it could not be unpacked.
+            ArchiveLimitError: there are too many.
+
+        Source: moby's ``archive.Unpack`` and ``createTarFile``.
+        """
+        parts = clamped(member.name)
+        shown = "/" + "/".join(parts)
+        if member.kind not in (REGULAR, LINK, SYMLINK, FOLDER) and member.kind not in _SPECIAL:
+            raise unpacking("unsafe-path", f"unhandled tar header type {member.kind[0]}")
+        if not parts:
+            return
+        if len(shown) > _LONGEST_PATH or max(map(len, parts)) > _LONGEST_NAME:
+            raise unpacking("unsafe-path", f"open {shown[:_LONGEST_NAME]}...: file name too long")
+        folder = self._parent(parts, shown, "mkdir" if member.kind == FOLDER else "open")
+        standing = folder.entries.get(parts[-1])
+        if member.kind == FOLDER and isinstance(standing, Folder):
+            return
+        if standing is not None:
+            del folder.entries[parts[-1]]
+        folder.entries[parts[-1]] = self._made(member, body, shown)
+
+    def find(self, path: str) -> tuple[str, Node | None]:
+        """Where a name leads that a document in the archive has: the path, without links, and what is there.
+
+        Raises:
+            InvalidArchiveError: it leads out of the archive, through a file, or along too many links.
+
+        Source: moby's ``symlink.FollowSymlinkInScope``.
+        """
+        pending = _cleaned(path)
+        if pending[:1] == [".."]:
+            raise InvalidArchiveError("unsafe-path", f"evalSymlinksInScope: {'/'.join(pending)} is not in the archive")
+        pending.reverse()
+        at: list[str] = []
+        for _ in range(_MOST_STEPS):
+            if not pending:
+                return "/".join(at), self._at(at)
+            part = pending.pop()
+            if part in ("", "."):
+                continue
+            if part == "..":
+                at = at[:-1]
+                continue
+            node = self._at([*at, part])
+            if isinstance(node, Symlink):
+                if node.target.startswith("/"):
+                    at = []
+                pending += reversed(node.target.split("/"))
+            else:
+                at.append(part)
+        raise InvalidArchiveError("unsafe-path", f"evalSymlinksInScope: too many links in {path}")
+
+    def folders(self) -> list[str]:
+        """The names of the folders at the root, in order."""
+        return sorted(name for name, node in self._root.entries.items() if isinstance(node, Folder))
+
+    def files(self) -> Iterator[tuple[str, File]]:
+        """All files with their paths, in the order of the names in each folder."""
+        pending: list[tuple[str, Node]] = [("", self._root)]
+        while pending:
+            path, node = pending.pop()
+            if isinstance(node, File):
+                yield path, node
+            elif isinstance(node, Folder):
+                below = sorted(node.entries.items(), reverse=True)
+                pending += [(f"{path}/{name}" if path else name, entry) for name, entry in below]
+
+    def _at(self, parts: list[str]) -> Node | None:
+        node: Node | None = self._root
+        for part in parts:
+            if isinstance(node, Folder):
+                node = node.entries.get(part)
+            elif node is None:
+                return None
+            else:
+                raise InvalidArchiveError("unsafe-path", f"lstat {'/'.join(parts)}: not a directory")
+        return node
+
+    def _parent(self, parts: list[str], shown: str, doing: str) -> Folder:
+        """The folder that a member is unpacked into; it is made where nothing is, and links on the way are followed."""
+        found = self._followed(parts[:-1], shown, doing, makes=True)
+        if not isinstance(found, Folder):
+            raise unpacking("unsafe-path", f"{doing} {shown}: not a directory")
+        return found
+
+    def _followed(self, parts: list[str], shown: str, doing: str, *, makes: bool) -> Node | None:
+        """What is at a path for the kernel, in a chroot: links are followed, also the last one."""
+        trail: list[Folder] = [self._root]
+        pending = list(reversed(parts))
+        links = 0
+        while pending:
+            part = pending.pop()
+            if part in ("", "."):
+                continue
+            if part == "..":
+                trail = trail[:-1] or trail
+                continue
+            node = trail[-1].entries.get(part)
+            if isinstance(node, Symlink):
+                links += 1
+                if links > _MOST_LINKS:
+                    raise unpacking("unsafe-path", f"{doing} {shown}: too many levels of symbolic links")
+                if node.target.startswith("/"):
+                    trail = trail[:1]
+                pending += reversed(node.target.split("/"))
+                makes = False  # what a link leads to is never made
+                continue
+            if node is None and makes:
+                node = trail[-1].entries[part] = self._counted(Folder())
+            if isinstance(node, Folder):
+                trail.append(node)
+            elif pending and node is not None:
+                raise unpacking("unsafe-path", f"{doing} {shown}: not a directory")
+            elif node is None:
+                raise unpacking("unsafe-path", f"{doing} {shown}: no such file or directory")
+            else:
+                return node
+        return trail[-1]
+
+    def _made(self, member: Member, body: Body | None, shown: str) -> Node:
+        if member.kind == FOLDER:
+            return self._counted(Folder())
+        if member.kind == SYMLINK:
+            return self._counted(Symlink(member.target))
+        if member.kind == LINK:
+            return self._counted(self._linked(member, shown))
+        if body is None:
+            return self._counted(Special(member.kind))
+        return self._counted(File(body))
+
+    def _linked(self, member: Member, shown: str) -> Node:
+        parts = clamped(member.target)
+        target = "/" + "/".join(parts)
+        doing = f"link {target}"
+        folder = self._followed(parts[:-1], shown, doing, makes=False)
+        node = folder.entries.get(parts[-1]) if isinstance(folder, Folder) and parts else folder
+        if node is None:
+            raise unpacking("unsafe-path", f"{doing} {shown}: no such file or directory")
+        if isinstance(node, Folder):
+            raise unpacking("unsafe-path", f"{doing} {shown}: operation not permitted")
+        return node
+
+    def _counted(self, node: Node) -> Node:
+        self._count += 1
+        if self._count > self._limit:
+            raise ArchiveLimitError("entries", self._limit, f"the archive has {self._count} entries")
+        return node
+
+
+def clamped(path: str) -> list[str]:
+    """The parts of a path from the root, at which ".." ends."""
+    cleaned = _cleaned(path)
+    return [part for part in cleaned if part != ".."]
+
+
+def _cleaned(path: str) -> list[str]:
+    """The parts of a path without "." and with ".." at its beginning alone (Go's ``filepath.Clean``)."""
+    parts: list[str] = []
+    for part in path.split("/"):
+        if part == ".." and parts and parts[-1] != "..":
+            parts.pop()
+        elif part == ".." and path.startswith("/"):
+            continue
+        elif part not in ("", "."):
+            parts.append(part)
+    return parts
