@@ -1,4 +1,4 @@
-"""What a load tells of itself while it goes on: docker's lines, and how far each layer is; as docker's JSON messages too."""
+"""What a load tells of itself while it goes on: docker's lines, how far each layer is, and the error; as docker's JSON messages too."""
 
 from __future__ import annotations
 
@@ -28,6 +28,16 @@ class Progress(NamedTuple):
         """The message of the daemon, with its end, without the bar that it draws into it for older clients."""
         detail = {"current": self.current, "total": self.total}
         return _message({"status": "Loading layer", "progressDetail": detail, "id": self.id})
+
+
+class Failure(NamedTuple):
+    """Why it has ended, as the last message of a stream that can no longer have another status."""
+
+    text: str
+
+    def to_json(self) -> bytes:
+        """The message of the daemon, with its end."""
+        return _message({"errorDetail": {"message": self.text}, "error": self.text})
 
 
 Message = Line | Progress

@@ -35,11 +35,11 @@ class Location:
         Args:
             create: make the tables in a database without. Commands that only read do not: a typing error is no new store.
             with_content: for commands that look at the bytes of layers, or remove them. Without a folder that is named, and without one
-                that is there beside the database, the store knows of none.
+                that is there beside the database, the store knows of none; with ``create`` there is one, or an error.
         """
         from imagestore.store import Store
 
-        content = self._content() if with_content else None
+        content = self._content(create=create) if with_content else None
         return Store.open(self._url(), schema=self.schema, create_schema=create or self.url is None, content=content)
 
     @contextmanager
@@ -60,7 +60,7 @@ class Location:
 
         return is_missing_file(parse_url(self._url()))
 
-    def _content(self) -> Content | str | None:
+    def _content(self, *, create: bool) -> Content | str | None:
         if self.content is not None:
             return self.content
         from imagestore.errors import UnusableContentError
@@ -68,9 +68,12 @@ class Location:
 
         try:
             beside = content_beside(self._url())
-        except UnusableContentError:  # a database that is no file has none beside it
+        except UnusableContentError as error:  # a database that is no file has none beside it
+            if create:
+                error.add_note("on the command line that is --content DIR, or IMAGESTORE_CONTENT")
+                raise
             return None
-        return None if beside.identity is None else beside
+        return beside if create or beside.identity is not None else None
 
     def _url(self) -> str | URL:
         from sqlalchemy import URL

@@ -23,6 +23,11 @@ def printable(text: str) -> str:
     return text if text.isprintable() else "".join(map(_shown, text))
 
 
+def printable_json(text: str) -> str:
+    """JSON with the same values, but without anything that a terminal would act upon."""
+    return _CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+
+
 def write_lines(lines: Iterable[str]) -> None:
     """Write lines as they come."""
     for line in lines:
@@ -70,8 +75,7 @@ def _shown(character: str) -> str:
 
 def _json(value: object, indent: int | None = None) -> str:
     ascii_only = not sys.stdout.encoding.lower().startswith("utf")
-    text = json.dumps(value, ensure_ascii=ascii_only, indent=indent)
-    return _CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+    return printable_json(json.dumps(value, ensure_ascii=ascii_only, indent=indent))
 
 
 def _must_fold(headings: Sequence[str], widths: Sequence[int]) -> bool:
