@@ -82,7 +82,8 @@ def upgrade(
 ) -> None:
     """Bring the tables up to a revision; nothing happens where they are there or beyond. An empty database gets them all.
 
-    Commits, unless the connection is in a transaction.
+    What processes of an earlier release add meanwhile is upgraded too. What one adds after the end is not: stop them, and let
+    `imagestore.verify` repair. Commits, unless the connection is in a transaction.
 
     Args:
         connection: as for `create`.
@@ -318,6 +319,9 @@ def _apply(connection: Connection, script: Script, schema: str | None) -> None:
         if script.down_revision is None and schema is not None and not inspect(connection).has_schema(schema):
             connection.execute(CreateSchema(schema, if_not_exists=True))
         _run(connection, script, schema, upwards=True)
+        if script.revision == _FILLED:
+            with _search_path(connection, schema):
+                tops.fill_left(connection, _PAGE, _stack_of)
 
 
 def _downgrade(connection: Connection, chosen: Sequence[str], schema: str | None, *, joined: bool) -> None:

@@ -81,7 +81,8 @@ def db() -> None:
 def upgrade(location: Location) -> None:
     """Make the tables, or bring them up to this release.
 
-    Prints their revision. Safe to call from many hosts at once.
+    Prints their revision. Safe to call from many hosts at once, and again if it was interrupted. If a process of an older release is
+    still running at the end, run 'imagestore verify --repair' once the last of them has stopped.
 
     \b
     Examples:

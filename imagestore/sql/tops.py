@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Final
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final
 
-from sqlalchemy import Connection, LargeBinary, bindparam, select, update
+from sqlalchemy import Connection, LargeBinary, Row, bindparam, select, update
 
 from imagestore.digest import ImageID
 from imagestore.layer import Link
@@ -16,13 +16,15 @@ from imagestore.sql.types import ChainIDType, ImageIDType
 _FILLED: Final = (
     select(images.c.id).where(images.c.top.is_not(None)).order_by(images.c.id.desc()).limit(bindparam("limit"))
 )
-_PAGE: Final = (
+_ROWS: Final = (
     select(images.c.id, blobs.c.data)
     .join(blobs, blobs.c.digest == images.c.id)
     .where(images.c.id > bindparam("after", type_=LargeBinary))
-    .order_by(images.c.id)
     .limit(bindparam("limit"))
 )
+_PAGE: Final = _ROWS.order_by(images.c.id)
+# Sorted as the index has it, so that a page costs what it returns.
+_UNFILLED: Final = _ROWS.where(images.c.top.is_(None)).order_by(images.c.top, images.c.id)
 _SET: Final = (
     update(images)
     .where(images.c.id == bindparam("image_id", type_=ImageIDType))
@@ -44,12 +46,19 @@ def fill(connection: Connection, after: bytes, limit: int, stack_of: Callable[[b
         limit: how many images at most, whose configurations are held in memory.
         stack_of: what reads the layers from a configuration.
     """
-    stacks = {row.id: stack_of(row.data) for row in connection.execute(_PAGE, {"after": after, "limit": limit})}
-    layers.hold_many(connection, stacks.values())
-    tops = [{"image_id": image_id, "new_top": layers.top_of(stack)} for image_id, stack in stacks.items() if stack]
-    if tops:
-        connection.execute(_SET, tops)
-    return max(stacks).raw if stacks else None
+    return _fill(connection, connection.execute(_PAGE, {"after": after, "limit": limit}), stack_of)
+
+
+def fill_left(connection: Connection, limit: int, stack_of: Callable[[bytes], Sequence[Link]]) -> None:
+    """Put all images into the trie that are not there yet, wherever their IDs are. Reads those that are in none, by the index of tops.
+
+    Args:
+        limit: how many configurations at most are held in memory.
+        stack_of: as for `fill`.
+    """
+    after: bytes | None = b""
+    while after is not None:
+        after = _fill(connection, connection.execute(_UNFILLED, {"after": after, "limit": limit}), stack_of)
 
 
 def set_top(connection: Connection, image_id: ImageID, stack: Sequence[Link]) -> None:
@@ -59,3 +68,14 @@ def set_top(connection: Connection, image_id: ImageID, stack: Sequence[Link]) ->
     """
     if edges.hold(connection, image_id) is not None:
         connection.execute(_SET, {"image_id": image_id, "new_top": layers.hold(connection, stack)})
+
+
+def _fill(
+    connection: Connection, page: Iterable[Row[Any]], stack_of: Callable[[bytes], Sequence[Link]]
+) -> bytes | None:
+    stacks = {row.id: stack_of(row.data) for row in page}
+    layers.hold_many(connection, stacks.values())
+    tops = [{"image_id": image_id, "new_top": layers.top_of(stack)} for image_id, stack in stacks.items() if stack]
+    if tops:
+        connection.execute(_SET, tops)
+    return max(stacks).raw if stacks else None
