@@ -91,6 +91,17 @@ class Lineage:
         """
         return self._trie.read(sharing.sizes_of, [ImageID(image_id) for image_id in image_ids])
 
+    def sizes_page(self, after: str | None = None, limit: int = 100) -> dict[ImageID, Sizes]:
+        """`sizes` of the next images, in the order of their IDs. Two queries; costs what it returns, wherever it is.
+
+        No configuration is read: an image whose bytes are damaged weighs what its layers do.
+
+        Args:
+            after: the ID that the page follows; it need not exist (any more).
+            limit: how many images at most.
+        """
+        return self._trie.read(sharing.page, None if after is None else ImageID(after), check_limit(limit))
+
     def totals(self) -> Totals:
         """What all layers weigh, each once. One query, which grows with the store."""
         return self._trie.read(sharing.totals)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
-from imagestore.batches import batched
 from imagestore.cli import ages
 from imagestore.cli.location import Location
 from imagestore.cli.output import write_json_lines, write_lines, write_table
@@ -18,6 +17,7 @@ from imagestore.cli.style import Style, listing
 if TYPE_CHECKING:
     from imagestore.digest import ImageID
     from imagestore.layer import StoredLayer
+    from imagestore.sql.sharing import Sizes
     from imagestore.store import Store
 
 _PAGE: Final = 1000
@@ -146,7 +146,7 @@ def du(location: Location, style: Style) -> None:
       imagestore du --format json
     """
     with location.open() as store, store.reading() as snapshot:
-        found = [row for page in batched(_ids(snapshot), _PAGE) for row in _weighed(snapshot, page)]
+        found = list(_weighed(snapshot))
         totals = snapshot.lineage.totals()
     found.sort(key=lambda row: row[2].total, reverse=True)
     if style.quiet:
@@ -178,13 +178,12 @@ def du(location: Location, style: Style) -> None:
         write_table(["IMAGE ID", "SIZE", "SHARED", "FREES", "NAMES"], rows)
 
 
-def _ids(store: Store) -> Iterator[ImageID]:
-    return (image.image_id for image in store.stream())
-
-
-def _weighed(store: Store, image_ids: Sequence[ImageID]) -> list[Any]:
-    sizes, names = store.lineage.sizes_of(image_ids), _names(store, image_ids)
-    return [(image_id, names[image_id], sizes[image_id]) for image_id in image_ids]
+def _weighed(store: Store) -> Iterator[tuple[ImageID, list[str], Sizes]]:
+    after = None
+    while page := store.lineage.sizes_page(after, _PAGE):
+        names = _names(store, [*page])
+        for after, sizes in page.items():
+            yield after, names[after], sizes
 
 
 def _names(store: Store, image_ids: Sequence[ImageID]) -> dict[ImageID, list[str]]:

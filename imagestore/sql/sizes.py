@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Select, bindparam, case, cast, func, literal_column, select
+from sqlalchemy import ColumnElement, Connection, Select, bindparam, case, cast, literal_column, select
 
 from imagestore.digest import ChainID, ImageID
 from imagestore.sql.engine import pieces
@@ -21,30 +21,28 @@ _OF_LAYERS: Final = select(layers.c.chain_id, layers.c.size).where(
 
 
 def _of_images() -> Select[Any]:
-    """The sum over the stack of each of ``:image_ids``: one probe of an index a column and a step, whatever the planner knows."""
+    """Down the stack of each of ``:image_ids``, adding up: one probe of an index a column and a step, whatever the planner knows."""
     lower = layers.alias("lower")
 
     def of(column: ColumnElement[Any], chain: Any) -> Any:
         return select(column).where(lower.c.chain_id == chain).correlate_except(lower).scalar_subquery()
 
+    top = images.c.top
     walk = (
         select(
             images.c.id,
-            images.c.top.label("chain"),
-            of(lower.c.parent, images.c.top).label("parent"),
-            of(lower.c.size, images.c.top).label("size"),
+            of(lower.c.parent, top).label("parent"),
+            case((top.is_(None), cast(literal_column("0"), Size)), else_=of(lower.c.size, top)).label("size"),
         )
         .where(images.c.id.in_(bindparam("image_ids", expanding=True)))
         .cte("walk", recursive=True)
     )
     walk = walk.union_all(
-        select(walk.c.id, walk.c.parent, of(lower.c.parent, walk.c.parent), of(lower.c.size, walk.c.parent)).where(
+        select(walk.c.id, of(lower.c.parent, walk.c.parent), walk.c.size + of(lower.c.size, walk.c.parent)).where(
             walk.c.parent.is_not(None)
         )
     )
-    is_known = func.count(walk.c.chain) == func.count(walk.c.size)
-    total = func.coalesce(func.sum(walk.c.size), literal_column("0"))
-    return select(walk.c.id, case((is_known, cast(total, Size)))).group_by(walk.c.id)
+    return select(walk.c.id, walk.c.size).where(walk.c.parent.is_(None))
 
 
 _OF_IMAGES: Final = _of_images()

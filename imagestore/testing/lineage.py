@@ -146,6 +146,18 @@ class LineageContract(StoreSubject):
         assert store.lineage.sizes_of([image_id, make_digest()]) == {image_id: Sizes(0, 0, 0, 0)}
         assert store.lineage.sizes_of([]) == {}
 
+    def test_pages_of_sizes_follow_the_ids(self) -> None:
+        store = self.make_store()
+        expected = {
+            image_id: Sizes(0, 0, 0, 0) for image_id in sorted(_create(store, name, name) for name in ("ab", "ac", ""))
+        }
+        first = store.lineage.sizes_page(limit=2)
+        assert first == dict([*expected.items()][:2])
+        assert list(first) == sorted(first)
+        assert list(store.lineage.sizes_page([*first][-1])) == [*expected][2:]
+        assert store.lineage.sizes_page([*expected][-1]) == {}
+        refusal(InvalidError, store.lineage.sizes_page, None, 0)
+
     # Last use
 
     def test_what_was_not_used_since_a_time(self) -> None:

@@ -37,6 +37,7 @@ def test_it_refuses_what_only_a_database_does(restored, call):
         lambda store: store.lineage.shared_layers(make_digest(), make_digest()),
         lambda store: store.lineage.sizes(make_digest()),
         lambda store: store.lineage.sizes_of([]),
+        lambda store: store.lineage.sizes_page(),
         lambda store: store.unused_since(GoTime.now()),
     ],
 )
