@@ -107,7 +107,7 @@ class ReferenceNotFoundError(NotFoundError):
 
     def __init__(self, reference: str) -> None:
         self.reference = reference
-        super().__init__(f"No such image: {reference}")
+        super().__init__(f"reference does not exist: {reference}")
 
 
 class LeaseExpiredError(NotFoundError):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import BinaryIO, Protocol
 
 from imagestore.archive.loading import load
 from imagestore.archive.messages import Message, Progress
+from imagestore.archive.saving import save
 from imagestore.store import Store
 
 
@@ -14,6 +16,10 @@ class Exporter(Protocol):
 
     def load(self, tar: BinaryIO, out: BinaryIO, quiet: bool = False) -> None:
         """Load an archive, and write the daemon's JSON messages of it."""
+        ...
+
+    def save(self, names: Iterable[str], out: BinaryIO) -> None:
+        """Write images to an archive."""
         ...
 
 
@@ -39,3 +45,11 @@ class TarExporter:
                 out.write(message.to_json())
 
         load(self._store, tar, report=report)
+
+    def save(self, names: Iterable[str], out: BinaryIO) -> None:
+        """`imagestore.archive.saving.save`, as docker's archive.
+
+        Raises:
+            ImageStoreError, OSError: as there.
+        """
+        save(self._store, names, out)

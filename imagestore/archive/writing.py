@@ -9,98 +9,121 @@ Source: Go's ``archive/tar`` as moby's ``archive.Tar`` uses it.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
-from typing import BinaryIO, Final
+from collections.abc import Callable, Iterable, Mapping
+from typing import BinaryIO, Final, NamedTuple
 
 from imagestore.content.tar import BLOCK, padded
 
-_FOLDER: Final = (b"5", 0o040755)
-_FILE: Final = (b"0", 0o100644)
-_LINK: Final = (b"2", 0o120777)
-_RECORDS: Final = (b"x", 0)
 _LARGEST: Final = 8**11 - 1  # in the eleven octal digits of a size and of a time
 _NAME: Final = 100  # bytes that a header has for a name
+_OWNER: Final = b"root".ljust(32, b"\0")
+_DEVICE: Final = b"0000000\0"
 
 
-class TarWriter:
-    """Writes members to a stream as they are given; `finish` ends the archive, and closes nothing.
+class Folder(NamedTuple):
+    """A folder, and its time in seconds of Unix."""
 
-    Names are of ASCII letters and have no folder that leads out.
+    time: int
+
+
+class Link(NamedTuple):
+    """A symbolic link."""
+
+    target: str
+    time: int
+
+
+class File(NamedTuple):
+    """A file of so many bytes, which come in chunks when it is written."""
+
+    size: int
+    chunks: Iterable[bytes]
+    time: int
+
+    @classmethod
+    def of(cls, data: bytes, time: int) -> File:
+        """A file with these bytes."""
+        return cls(len(data), [data], time)
+
+
+def write_tar(out: BinaryIO, members: Mapping[str, Folder | Link | File]) -> None:
+    """Write members in the order of their names, a folder before what is in it, and the end of the archive. Nothing is closed.
 
     Args:
-        out: a stream of bytes; where it takes less than it is given, it is given the rest.
+        out: where it takes less than it is given, it is given the rest.
+        members: by their names, of ASCII letters; none leads out.
+
+    Raises:
+        ValueError: a file has other than its size of bytes.
+        OSError: from ``out``.
     """
-
-    def __init__(self, out: BinaryIO) -> None:
-        self._out = out
-
-    def folder(self, name: str, time: int) -> None:
-        """Write a folder; ``time`` is in seconds of Unix."""
-        self._header(f"{name}/", _FOLDER, time)
-
-    def link(self, name: str, target: str, time: int) -> None:
-        """Write a symbolic link."""
-        self._header(name, _LINK, time, target=target)
-
-    def file(self, name: str, size: int, chunks: Iterable[bytes], time: int) -> None:
-        """Write a file of so many bytes, in chunks.
-
-        Raises:
-            ValueError: there are more bytes, or fewer.
-        """
-        self._header(name, _FILE, time, size=size)
-        left = size
-        for chunk in chunks:
-            left -= len(chunk)
-            if left < 0:
-                break
-            self._write(chunk)
-        if left:
-            raise ValueError(f"{name} is to have {size} bytes, and has {'more' if left < 0 else size - left}")
-        self._write(bytes(padded(size) - size))
-
-    def finish(self) -> None:
-        """Write the end: two blocks of zeros."""
-        self._write(bytes(2 * BLOCK))
-
-    def _header(self, name: str, kind: tuple[bytes, int], time: int, *, size: int = 0, target: str = "") -> None:
-        records = {
-            "linkpath": target if len(target) > _NAME else "",
-            "mtime": "" if 0 <= time <= _LARGEST else str(time),
-            "path": name if len(name) > _NAME else "",
-            "size": "" if size <= _LARGEST else str(size),
-        }
-        if any(records.values()):
-            data = b"".join(_record(key, value) for key, value in records.items() if value)
-            folder, _, last = name.rpartition("/")
-            self._write(_raw_block(f"{folder}/PaxHeaders.0/{last}".strip("/"), _RECORDS, size=len(data)))
-            self._write(data.ljust(padded(len(data)), b"\0"))
-        self._write(_block(name, kind, size, time, target))
-
-    def _write(self, data: bytes) -> None:
-        written = self._out.write(data) if data else 0
-        if written is None and isinstance(self._out, io.RawIOBase):
-            raise BlockingIOError("the stream does not block, and takes no more: give a stream that waits")
-        if written is not None and written < len(data):  # a stream without a buffer
-            self._write(data[written:])
+    for name in sorted(members, key=lambda name: name.split("/")):
+        member = members[name]
+        _write(out, header(name, member))
+        if isinstance(member, File):
+            _write_file(out, name, member)
+    _write(out, bytes(2 * BLOCK))
 
 
-def _block(name: str, kind: tuple[bytes, int], size: int, time: int, target: str) -> bytes:
-    owner = b"root".ljust(32, b"\0")
-    device = b"0000000\0"
-    return _raw_block(name, kind, size=size, time=time, target=target, owner=owner + owner + device + device)
+def header(name: str, member: Folder | Link | File) -> bytes:
+    """The blocks before a member's bytes."""
+    time = member.time
+    size, target = 0, ""
+    match member:
+        case Folder():
+            name, kind, mode = f"{name}/", b"5", 0o040755
+        case Link():
+            kind, mode, target = b"2", 0o120777, member.target
+        case File():
+            kind, mode, size = b"0", 0o100644, member.size
+    records = {
+        "linkpath": target if len(target) > _NAME else "",
+        "mtime": "" if 0 <= time <= _LARGEST else str(time),
+        "path": name if len(name) > _NAME else "",
+        "size": "" if size <= _LARGEST else str(size),
+    }
+    block = _block(name, kind, mode, size, time, target, _OWNER + _OWNER + _DEVICE + _DEVICE)
+    if not any(records.values()):
+        return block
+    data = b"".join(_record(key, value) for key, value in records.items() if value)
+    folder, _, last = name.rpartition("/")
+    before = _block(f"{folder}/PaxHeaders.0/{last}".strip("/"), b"x", 0, len(data), 0)
+    return before + data.ljust(padded(len(data)), b"\0") + block
 
 
-def _raw_block(
-    name: str, kind: tuple[bytes, int], *, size: int, time: int = 0, target: str = "", owner: bytes = b""
+def _write_file(out: BinaryIO, name: str, file: File) -> None:
+    left = file.size
+    for chunk in file.chunks:
+        left -= len(chunk)
+        if left < 0:
+            break
+        _write(out, chunk)
+    if left:
+        raise ValueError(f"{name} is to have {file.size} bytes, and has {'more' if left < 0 else file.size - left}")
+    _write(out, bytes(padded(file.size) - file.size))
+
+
+def _write(out: BinaryIO, data: bytes) -> None:
+    write: Callable[[bytes], int | None] = out.write
+    written = write(data)
+    while written is not None and written < len(data):  # a stream without a buffer
+        data = data[written:]
+        written = write(data)
+    if written is None and isinstance(out, io.RawIOBase):
+        raise BlockingIOError("the stream takes no more now, and does not wait: give one that blocks")
+
+
+def _block(
+    name: str, kind: bytes, mode: int, size: int, time: int, target: str = "", owner_and_device: bytes = b""
 ) -> bytes:
-    type_, mode = kind
     numbers = _octal(mode, 8) + _octal(0, 8) + _octal(0, 8) + _octal(size, 12) + _octal(time, 12)
-    before = name.encode("ascii")[:_NAME].ljust(_NAME, b"\0") + numbers
-    after = (type_ + target.encode("ascii")[:_NAME].ljust(_NAME, b"\0") + b"ustar\00000" + owner).ljust(
-        BLOCK - 156, b"\0"
-    )
-    return b"%s%06o\0 %s" % (before, sum(before) + sum(after) + 8 * 32, after)
+    before = _text(name) + numbers
+    after = (kind + _text(target) + b"ustar\00000" + owner_and_device).ljust(BLOCK - 156, b"\0")
+    return b"%s%06o\0 %s" % (before, sum(before) + sum(after) + 8 * ord(" "), after)
+
+
+def _text(text: str) -> bytes:
+    return text.encode("ascii")[:_NAME].ljust(_NAME, b"\0")
 
 
 def _octal(number: int, width: int) -> bytes:

@@ -10,6 +10,7 @@
     listing     images, heads, children, ancestors
     inspecting  inspect, history
     changing    create, tag, rmi
+    saving      save
     docker      import-docker, export-docker
     lineage     bases, derived, du, layers
     garbage     gc

@@ -23,6 +23,8 @@ _COMMANDS: Final = {
     "create": "changing",
     "tag": "changing",
     "rmi": "changing",
+    "load": "loading",
+    "save": "saving",
     "import-docker": "docker",
     "export-docker": "docker",
     "verify": "database",

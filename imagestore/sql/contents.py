@@ -15,6 +15,7 @@ from sqlalchemy.dialects.postgresql import insert
 from imagestore.digest import ChainID, DiffID, Digest
 from imagestore.errors import LayerNotFoundError
 from imagestore.sql.driver import Read, Write
+from imagestore.sql.engine import pieces
 from imagestore.sql.given import digest_at, joined, places
 from imagestore.sql.schema import content_location, contents, layers
 from imagestore.sql.types import ChainIDType, DiffIDType
@@ -26,6 +27,9 @@ OF_LAYER: Final = Read(
     .join(layers, layers.c.diff_id == contents.c.diff_id)
     .where(layers.c.chain_id == bindparam("chain", type_=ChainIDType)),
     few=True,
+)
+_OF_MANY: Final = select(contents.c.diff_id, contents.c.name, contents.c.size).where(
+    contents.c.diff_id.in_(bindparam("diff_ids", expanding=True))
 )
 _given: Final = places()
 _unused: Final = and_(
@@ -97,6 +101,15 @@ def find(connection: Connection, chain_id: ChainID) -> tuple[str, int, DiffID]:
         raise LayerNotFoundError(chain_id)
     name, size, raw = row
     return name, size, DiffID("sha256:" + raw.hex())
+
+
+def find_many(connection: Connection, diff_ids: Sequence[DiffID]) -> dict[DiffID, tuple[str, int]]:
+    """The name and the size of what is kept of those of the layers that have content. One query for every ten thousand."""
+    return {
+        diff_id: (name, size)
+        for some in pieces(diff_ids)
+        for diff_id, name, size in connection.execute(_OF_MANY, {"diff_ids": some})
+    }
 
 
 def move(connection: Connection, diff_id: DiffID, name: str, to: str) -> bool:

@@ -288,6 +288,19 @@ def register(connection: Connection, link: Link, size: int | None, lease: str) -
     connection.execute(_INSERT_LEASED, {"lease": lease, "chain_id": link.chain_id})
 
 
+def lease_many(connection: Connection, chains: Sequence[ChainID], lease: str) -> list[ChainID]:
+    """Let a lease, which the caller has made sure of, hold those of the layers that are there, and with them the layers below.
+
+    Two statements, whatever their number; returns which are there.
+    """
+    if not chains:
+        return []
+    there = [_chain_of(raw) for (raw,) in _HOLD_EXISTING.all(connection, chains=joined(chains), count=len(chains))]
+    if there:
+        connection.execute(_INSERT_LEASED, [{"lease": lease, "chain_id": chain} for chain in there])
+    return there
+
+
 def get(connection: Connection, chain_id: ChainID) -> StoredLayer:
     """One layer. One read by key.
 

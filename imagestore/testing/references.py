@@ -189,7 +189,7 @@ class ReferencesContract(StoreSubject):
         for name in ("app", "app:2", "team/app:1", f"app@{DIGEST}", "host.test/library/app:1"):
             assert store.references.delete(name) is False
             error = refusal(ReferenceNotFoundError, store.references.get, name)
-            assert str(error) == f"No such image: {Reference.parse(name).tagged.familiar}"
+            assert str(error) == f"reference does not exist: {Reference.parse(name).tagged.familiar}"
             assert isinstance(error, LookupError)
 
     def test_names_go_with_their_image(self) -> None:
