@@ -81,6 +81,7 @@ HEALTH_CONFIG: Final = Struct(
     Field("timeout", "Timeout", INT, omitempty=True),
     Field("start_period", "StartPeriod", INT, omitempty=True),
     Field("retries", "Retries", INT, omitempty=True),
+    go="container.HealthConfig",
 )
 
 CONFIG: Final = Struct(
@@ -110,4 +111,5 @@ CONFIG: Final = Struct(
     Field("stop_signal", "StopSignal", TEXT, omitempty=True),
     Field("stop_timeout", "StopTimeout", Pointer(INT), omitempty=True),
     Field("shell", "Shell", STR_SLICE, omitempty=True),
+    go="container.Config",
 )

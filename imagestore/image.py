@@ -413,10 +413,13 @@ _V1_FIELDS: Final = (
     Field("size", "Size", INT, omitempty=True),
 )
 
-V1_IMAGE: Final = Struct(V1Image, Field("id", "id", TEXT, omitempty=True), *_V1_FIELDS)
+V1_IMAGE: Final = Struct(V1Image, Field("id", "id", TEXT, omitempty=True), *_V1_FIELDS, go="image.V1Image")
 
 ROOT_FS: Final = Struct(
-    _stated_rootfs, Field("type", "type", TEXT), Field("diff_ids", "diff_ids", Slice(Text(DiffID)), omitempty=True)
+    _stated_rootfs,
+    Field("type", "type", TEXT),
+    Field("diff_ids", "diff_ids", Slice(Text(DiffID, go="layer.DiffID")), omitempty=True),
+    go="image.RootFS",
 )
 
 HISTORY: Final = Struct(
@@ -426,6 +429,7 @@ HISTORY: Final = Struct(
     Field("created_by", "created_by", TEXT, omitempty=True),
     Field("comment", "comment", TEXT, omitempty=True),
     Field("empty_layer", "empty_layer", BOOL, omitempty=True),
+    go="image.History",
 )
 
 IMAGE: Final = Struct(
@@ -436,6 +440,7 @@ IMAGE: Final = Struct(
     Field("history", "history", Slice(HISTORY), omitempty=True),
     Field("os_version", "os.version", TEXT, omitempty=True),
     Field("os_features", "os.features", Slice(TEXT), omitempty=True),
+    go="image.Image",
 )
 
 _READER: Final = FastReader(IMAGE)

@@ -5,21 +5,261 @@ Everything is checked in the daemon's order, and said in its words.
 
 from __future__ import annotations
 
-from imagestore.archive.loading import Loading
+from collections.abc import Iterator, Mapping
+from hashlib import sha256
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from imagestore import v1
+from imagestore.archive.loading import LayerFile, Loading
 from imagestore.archive.source import Archive
+from imagestore.archive.tree import Body
+from imagestore.digest import ImageID
+from imagestore.errors import ArchiveLimitError, InvalidArchiveError, InvalidImageError, InvalidReferenceError
+from imagestore.gojson import TEXT, TEXT_MAP, Field, Map, Slice, Struct, Text, decode_in_words, draft_in_words, encode
+from imagestore.gojson.kinds import Kind
+from imagestore.image import HISTORY, IMAGE, Image, RootFS
+from imagestore.reference import Reference
+
+MANIFEST: Final = "manifest.json"
+REPOSITORIES: Final = "repositories"
+
+
+class ManifestItem(msgspec.Struct, frozen=True, kw_only=True):
+    """An image in a manifest.json: where its configuration and its layers are, its tags, and the image that it was made from.
+
+    Source: moby's ``tarexport.manifestItem``.
+    """
+
+    config: str = ""
+    repo_tags: tuple[str, ...] | None = None
+    layers: tuple[str, ...] | None = None
+    parent: str = ""
+
+
+_MANIFEST: Final = Slice(
+    Struct(
+        ManifestItem,
+        Field("config", "Config", TEXT),
+        Field("repo_tags", "RepoTags", Slice(TEXT)),
+        Field("layers", "Layers", Slice(TEXT)),
+        Field("parent", "Parent", Text(go="image.ID")),
+        go="tarexport.manifestItem",
+    )
+)
+
+
+class _V1(msgspec.Struct, frozen=True):
+    os: str = ""
+    parent: str = ""
+
+
+_V1_IMAGE: Final = Struct(
+    _V1,
+    Field("os", "OS", TEXT),
+    Field("parent", "Parent", TEXT),
+    go="struct { OS string; Parent string }",
+)
+_REPOSITORIES: Final = Map(TEXT_MAP)
+_STEPS: Final = Slice(HISTORY)
 
 
 def load(archive: Archive, loading: Loading) -> None:
     """Load the images of a manifest.json.
 
+    Raises:
+        InvalidArchiveError: an image cannot be loaded; those before it stay, without parents.
+
     Source: moby's ``tarexport.Load``.
     """
-    raise NotImplementedError
+    items: tuple[ManifestItem, ...] = _decoded(_MANIFEST, archive.read(MANIFEST), first=True) or ()
+    _check_limits(items, loading)
+    loaded: dict[Body, _Loaded] = {}
+    links: dict[tuple[ImageID, str], None] = {}
+    for item in items:
+        body = archive.file(item.config)
+        if body in loaded:
+            _add_again(archive, loading, item, loaded[body])
+        else:
+            loaded[body] = _add(archive, loading, item)
+        links[loaded[body].id, item.parent] = None
+    _link(loading, links, {each.id: each for each in loaded.values()})
+    if not (items and items[-1].repo_tags):
+        loading.tell("".join(f"Loaded image ID: {each.id}\n" for each in loading.loaded))
 
 
 def load_legacy(archive: Archive, loading: Loading) -> None:
     """Load the images of the layout before 1.10: a folder each, and the file "repositories".
 
+    Raises:
+        InvalidArchiveError: an image cannot be loaded, or a name is none; what came before stays.
+
     Source: moby's ``tarexport.legacyLoad``.
     """
-    raise NotImplementedError
+    loaded: dict[str, ImageID] = {}
+    for folder in archive.tree.folders():
+        _load_ancestry(archive, loading, loaded, folder)
+    repositories = _decoded(_REPOSITORIES, archive.read(REPOSITORIES), first=True) or {}
+    loading.add_tags(_named(repositories, loaded))
+
+
+class _Loaded(NamedTuple):
+    """What is kept of an image until its parent is set: digests of its history with its last step and without it."""
+
+    id: ImageID
+    layers: int
+    steps: int
+    history: bytes
+    history_before: bytes
+
+
+def _check_limits(items: tuple[ManifestItem, ...], loading: Loading) -> None:
+    limits = loading.limits
+    if len(items) > limits.images:
+        raise ArchiveLimitError("images", limits.images, f"{MANIFEST} names {len(items)} images")
+    layers = max((len(item.layers or ()) for item in items), default=0)
+    if layers > limits.layers:
+        raise ArchiveLimitError("layers", limits.layers, f"an image of {MANIFEST} has {layers} layers")
+
+
+def _add(archive: Archive, loading: Loading, item: ManifestItem) -> _Loaded:
+    image = _image(archive.read(item.config))
+    _check_os(image.os)
+    diff_ids = (image.rootfs.diff_ids if image.rootfs else None) or ()
+    _check_layers(item, len(diff_ids))
+    loading.add_layers(image, _layer_files(archive, item))
+    image.check_history()
+    loading.add_image(image, _tags(item))
+    steps = image.history
+    digests = (sha256(encode(_STEPS, each)).digest() for each in (steps, steps[:-1]))
+    return _Loaded(image.image_id, len(diff_ids), len(steps), *digests)
+
+
+def _add_again(archive: Archive, loading: Loading, item: ManifestItem, known: _Loaded) -> None:
+    """Give an image that this load has added the tags that it has in another place, and read nothing again."""
+    _check_layers(item, known.layers)
+    for _ in _layer_files(archive, item):
+        pass
+    loading.add_again(known.id, _tags(item))
+
+
+def _check_layers(item: ManifestItem, actual: int) -> None:
+    expected = len(item.layers or ())
+    if expected != actual:
+        raise InvalidArchiveError(
+            "layer-count", f"invalid manifest, layers length mismatch: expected {expected}, got {actual}"
+        )
+
+
+def _layer_files(archive: Archive, item: ManifestItem) -> Iterator[LayerFile]:
+    """The layers of an image, each looked up in its turn; of one that is not there, who reads it is told."""
+    for path in item.layers or ():
+        yield LayerFile(archive.named(path))
+
+
+def _tags(item: ManifestItem) -> Iterator[Reference]:
+    for text in item.repo_tags or ():
+        reference = _parsed(text)
+        if reference.tag is None or reference.digest is not None:
+            raise InvalidArchiveError("invalid-reference", f'invalid tag "{text}"')
+        yield reference
+
+
+def _parsed(text: str) -> Reference:
+    try:
+        return Reference.parse(text)
+    except InvalidReferenceError as error:
+        raise InvalidArchiveError("invalid-reference", error.reason) from error
+
+
+def _link(loading: Loading, links: Mapping[tuple[ImageID, str], None], loaded: Mapping[str, _Loaded]) -> None:
+    """Set the parents that are in the archive too (moby's ``validatedParentLinks``, ``checkValidParent``)."""
+    for image_id, parent_id in links:
+        parent = loaded.get(parent_id)
+        if parent is None or parent_id == image_id:
+            continue
+        image = loaded[image_id]
+        is_next = image.steps == parent.steps + 1 and image.history_before == parent.history
+        if not is_next and (image.steps or parent.steps):
+            raise InvalidArchiveError("parent", f"image {parent_id} is not a valid parent for {image_id}")
+        loading.store.set_parent(image_id, parent_id)
+
+
+def _load_ancestry(archive: Archive, loading: Loading, loaded: dict[str, ImageID], folder: str) -> None:
+    """Load the image in a folder, and before it those that it was made from (moby's ``legacyLoadImage``)."""
+    pending = {folder: None}  # each was made from the next
+    while pending:
+        old_id = next(reversed(pending))
+        if old_id in loaded:
+            del pending[old_id]
+            continue
+        document = archive.read(f"{old_id}/json")
+        image: _V1 = _decoded(_V1_IMAGE, document)
+        _check_os(image.os)
+        if image.parent in pending:
+            raise InvalidArchiveError("schema", f"image {image.parent} is its own ancestor")
+        if not image.parent or image.parent in loaded:
+            loaded[old_id] = _load_v1(archive, loading, old_id, document, loaded.get(image.parent))
+            continue
+        if len(pending) == loading.limits.layers:
+            raise ArchiveLimitError("layers", loading.limits.layers, f"image {folder} has more layers")
+        pending[image.parent] = None
+
+
+def _load_v1(archive: Archive, loading: Loading, old_id: str, document: bytes, parent_id: ImageID | None) -> ImageID:
+    parent = None if parent_id is None else loading.store.get(parent_id)
+    rootfs = (parent.rootfs if parent else None) or RootFS()
+    written = loading.layer(archive.file(f"{old_id}/layer.tar"), old_id)
+    loading.link(written, rootfs.chain_id or None)
+    history = (*(parent.history if parent else ()), v1.history_from_config(document, empty_layer=False))
+    config = v1.make_config_from_v1_config(document, rootfs.append(written.diff_id), history)
+    if len(config) > loading.limits.document:
+        raise ArchiveLimitError(
+            "document", loading.limits.document, f"with its history, image {old_id} has {len(config)} bytes"
+        )
+    image = _image(config)
+    image.check_history()
+    loading.add_image(image)
+    if parent is not None:
+        loading.store.set_parent(image.image_id, parent.image_id)
+    return image.image_id
+
+
+def _named(
+    repositories: Mapping[str, Mapping[str, str] | None], loaded: Mapping[str, ImageID]
+) -> Iterator[tuple[Reference, ImageID]]:
+    """The tags of a file "repositories", in the order of their names; in docker's they come in any order."""
+    for name, tags in sorted(repositories.items()):
+        for tag, old_id in sorted((tags or {}).items()):
+            if old_id not in loaded:
+                raise InvalidArchiveError("missing-blob", f"invalid target ID: {old_id}")
+            try:
+                yield _parsed(name).with_tag(tag), loaded[old_id]
+            except InvalidReferenceError as error:
+                raise InvalidArchiveError("invalid-reference", error.reason) from error
+
+
+def _check_os(os: str) -> None:
+    """Refuse what no host with Linux runs (moby's ``checkCompatibleOS``, and what becomes of what passes it)."""
+    if os == "windows":
+        raise InvalidArchiveError("platform", "cannot load windows image on linux")
+    if os not in ("", "linux"):
+        raise InvalidArchiveError(
+            "platform", f"cannot load an image for the operating system {os!r}: only linux is known"
+        )
+
+
+def _image(config: bytes) -> Image:
+    try:
+        return Image.from_json(config)
+    except InvalidImageError:
+        draft_in_words(IMAGE, config)
+        raise
+
+
+def _decoded(kind: Kind, document: bytes, *, first: bool = False) -> Any:
+    try:
+        return decode_in_words(kind, document, first=first)
+    except InvalidImageError as error:
+        raise InvalidArchiveError("schema", str(error)) from error

@@ -10,7 +10,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, BinaryIO, Final, NamedTuple, cast
+from typing import TYPE_CHECKING, BinaryIO, Final, NamedTuple, TypeVar, cast
 
 from sqlalchemy import Connection
 
@@ -38,6 +38,8 @@ from imagestore.store import Store
 
 if TYPE_CHECKING:
     from imagestore.lease import Lease
+
+_T = TypeVar("_T")
 
 _LIMITS: Final = Limits()
 _RENEWED: Final = TTL / 4  # seconds after which a lease of our own is renewed
@@ -146,8 +148,12 @@ class Loading:
         """Write what may be a layer and passes in a pipe, before anything is known of it."""
         return self._write(stream, _short(name), size)
 
-    def add_layers(self, image: Image, files: Sequence[LayerFile]) -> None:
+    def add_layers(self, image: Image, files: Iterable[LayerFile]) -> None:
         """Let all layers of an image be there, held by the lease; each is read where it is not.
+
+        Args:
+            image: has a root filesystem.
+            files: as many as it has layers; each is asked for when those before it are there.
 
         Raises:
             InvalidArchiveError: one has another diff ID than the configuration says, or the file another digest.
@@ -185,22 +191,25 @@ class Loading:
             image: is such that `Store.create` accepts it.
             tags: which are taken one by one; where taking one raises, the image is stored with those before it.
         """
-        if len(self.loaded) == self.limits.images:
-            raise ArchiveLimitError("images", self.limits.images, "the archive has more images")
-        failure: Exception | None = None
-        taken: list[Reference] = []
-        try:
-            taken += tags
-        except InvalidError as error:
-            failure = error
-        moved = self.store._bind.write(_add_image, image, taken)
-        self.loaded.append(LoadedImage(image.image_id, tuple(taken)))
-        for tag, previous in zip(taken, moved, strict=True):
-            if previous not in (None, image.image_id):
-                self.tell(
-                    f"The image {tag.familiar} already exists, renaming the old one with ID {previous} to empty string\n"
-                )
-            self.tell(f"Loaded image: {tag.familiar}\n")
+        self._add(image.image_id, image, tags)
+
+    def add_again(self, image_id: ImageID, tags: Iterable[Reference]) -> None:
+        """Give an image that this load has added more tags, as if it were added again."""
+        self._add(image_id, None, tags)
+
+    def add_tags(self, tags: Iterable[tuple[Reference, ImageID]]) -> None:
+        """Give images that this load has added tags, in one transaction, and tell no more than which have moved.
+
+        Args:
+            tags: which are taken one by one; where taking one raises, those before it are set.
+        """
+        taken, failure = _taken(tags)
+        moved = self.store._bind.write(_add_tags, taken)
+        named: dict[ImageID, list[Reference]] = {}
+        for (tag, image_id), previous in zip(taken, moved, strict=True):
+            self._tell_moved(tag, image_id, previous)
+            named.setdefault(image_id, []).append(tag)
+        self.loaded = [LoadedImage(each.id, (*each.tags, *named.get(each.id, ()))) for each in self.loaded]
         if failure is not None:
             raise failure
 
@@ -209,6 +218,24 @@ class Loading:
         content = self.store.content
         if content is not None:
             delete(content, self._unlinked)
+
+    def _add(self, image_id: ImageID, image: Image | None, tags: Iterable[Reference]) -> None:
+        if len(self.loaded) == self.limits.images:
+            raise ArchiveLimitError("images", self.limits.images, "the archive has more images")
+        taken, failure = _taken(tags)
+        moved = self.store._bind.write(_add_image, image_id, image, taken)
+        self.loaded.append(LoadedImage(image_id, tuple(taken)))
+        for tag, previous in zip(taken, moved, strict=True):
+            self._tell_moved(tag, image_id, previous)
+            self.tell(f"Loaded image: {tag.familiar}\n")
+        if failure is not None:
+            raise failure
+
+    def _tell_moved(self, tag: Reference, image_id: ImageID, previous: ImageID | None) -> None:
+        if previous not in (None, image_id):
+            self.tell(
+                f"The image {tag.familiar} already exists, renaming the old one with ID {previous} to empty string\n"
+            )
 
     def _layer(self, file: LayerFile, shown: str) -> WrittenLayer:
         body = file.body
@@ -277,16 +304,34 @@ def _discarding(loading: Loading) -> Iterator[Loading]:
         loading.discard()
 
 
-def _add_image(connection: Connection, image: Image, tags: Sequence[Reference]) -> list[ImageID | None]:
-    """Create an image with its tags; returns the images that had these before."""
-    images.create(connection, image.image_id, image.raw_json, image.stack, with_content=True)
+def _taken(tags: Iterable[_T]) -> tuple[list[_T], InvalidError | None]:
+    """The tags up to the first that raises, and what it raises."""
+    taken: list[_T] = []
+    try:
+        taken.extend(tags)
+    except InvalidError as error:
+        return taken, error
+    return taken, None
+
+
+def _add_image(
+    connection: Connection, image_id: ImageID, image: Image | None, tags: Sequence[Reference]
+) -> list[ImageID | None]:
+    """Create an image unless it is there, and give it tags; returns the images that had these before."""
+    if image is not None:
+        images.create(connection, image_id, image.raw_json, image.stack, with_content=True)
+    return _add_tags(connection, [(tag, image_id) for tag in tags])
+
+
+def _add_tags(connection: Connection, tags: Sequence[tuple[Reference, ImageID]]) -> list[ImageID | None]:
+    """Give images tags; returns the images that had these before."""
     previous: list[ImageID | None] = []
-    for tag in tags:
+    for tag, image_id in tags:
         try:
             previous.append(references.get(connection, str(tag)))
         except ReferenceNotFoundError:
             previous.append(None)
-        references.add(connection, tag, image.image_id, force=True)
+        references.add(connection, tag, image_id, force=True)
     return previous
 
 

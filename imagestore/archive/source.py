@@ -53,14 +53,25 @@ class Archive:
         Raises:
             InvalidArchiveError: there is none; in the daemon's words, but for the folder into which that unpacks.
         """
+        body = self.named(path)
+        if isinstance(body, _Absent):
+            raise body.error
+        return body
+
+    def named(self, path: str) -> Body:
+        """The file that a name leads to; where there is none, who opens it is told so.
+
+        Raises:
+            InvalidArchiveError: the name leads out of the archive, or through a file.
+        """
         found, node = self.tree.find(path)
+        if isinstance(node, File):
+            return node.body
         if node is None:
-            raise InvalidArchiveError("missing-blob", f"open {found}: no such file or directory")
+            return _Absent("missing-blob", f"open {found}: no such file or directory")
         if isinstance(node, Folder):
-            raise InvalidArchiveError("unsafe-path", f"read {found}: is a directory")
-        if not isinstance(node, File):
-            raise InvalidArchiveError("unsafe-path", f"open {found}: not a regular file")
-        return node.body
+            return _Absent("unsafe-path", f"read {found or '.'}: is a directory")
+        return _Absent("unsafe-path", f"open {found}: not a regular file")
 
     def read(self, path: str) -> bytes:
         """The document that a name leads to, whole.
@@ -297,6 +308,18 @@ class _Sparse:
         raise InvalidArchiveError(
             "corrupt-layer", f"{self._member.name} is a sparse file: write the archive without tar's --sparse"
         )
+
+
+class _Absent:
+    """Of a name that leads to no file."""
+
+    size = 0
+
+    def __init__(self, reason: str, message: str) -> None:
+        self.error = InvalidArchiveError(reason, message)
+
+    def open(self) -> BinaryIO:
+        raise self.error
 
 
 class _Part(io.RawIOBase):

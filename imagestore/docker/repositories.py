@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from imagestore.backends.filesystem import _read, _write
 from imagestore.digest import ImageID
 from imagestore.errors import InvalidDigestError, InvalidImageError, InvalidReferenceError, UnusableDataRootError
-from imagestore.gojson import TEXT_MAP, Field, Struct, decode, quote
-from imagestore.gojson.kinds import Kind
+from imagestore.gojson import TEXT_MAP, Field, Map, Struct, decode, quote
 from imagestore.gojson.syntax import Cursor
 from imagestore.reference import Reference
 from imagestore.sql.references import Association, stored
@@ -25,25 +24,7 @@ NAME: Final = "repositories.json"
 LARGEST: Final = 16 << 20  # bytes; a name has some hundred
 
 
-class _Repositories(Kind):
-    """``map[string]map[string]digest.Digest``."""
-
-    wire = dict[str, dict[str, str] | None] | None
-
-    def read(self, cursor: Cursor, draft: dict[str, Any] | None) -> dict[str, Any] | None:
-        if cursor.peek() != "{":
-            token = cursor.value()
-            if token == b"null":
-                return None
-            cursor.mismatch("an object", token)
-            return draft
-        entries = {} if draft is None else draft
-        for key in cursor.members():
-            entries[key] = TEXT_MAP.read(cursor, None)
-        return entries
-
-
-_FILE: Final = Struct(dict, Field("repositories", "Repositories", _Repositories()))
+_FILE: Final = Struct(dict, Field("repositories", "Repositories", Map(TEXT_MAP)))
 
 
 def read(folder: Path, damaged: list[str]) -> list[Association]:

@@ -8,13 +8,15 @@ its datetime has no nanoseconds. An image's ID is the hash of its bytes, so ever
     structs   Go's structs, and decode and encode
     fast      msgspec in place of decode, for the documents that both read alike
     gotime    time.Time
+    words     what Go says of what it refuses
 """
 
 from imagestore.gojson.fast import FastReader
 from imagestore.gojson.gotime import GoTime
-from imagestore.gojson.kinds import BOOL, INT, STR_SLICE, TEXT, TEXT_MAP, TEXT_SET, TIME, Pointer, Slice, Text
+from imagestore.gojson.kinds import BOOL, INT, STR_SLICE, TEXT, TEXT_MAP, TEXT_SET, TIME, Map, Pointer, Slice, Text
 from imagestore.gojson.structs import Field, Struct, decode, decode_draft, decode_members, encode, encode_members
 from imagestore.gojson.syntax import quote
+from imagestore.gojson.words import decode_in_words, draft_in_words
 
 __all__ = [
     "BOOL",
@@ -27,13 +29,16 @@ __all__ = [
     "FastReader",
     "Field",
     "GoTime",
+    "Map",
     "Pointer",
     "Slice",
     "Struct",
     "Text",
     "decode",
     "decode_draft",
+    "decode_in_words",
     "decode_members",
+    "draft_in_words",
     "encode",
     "encode_members",
     "quote",

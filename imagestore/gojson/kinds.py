@@ -29,9 +29,11 @@ class Kind:
 
     ``wire`` is the type that msgspec reads it as, which must not take more than Go does. ``empty`` stands for nil in a field
     that is left out when empty: in such a field Go's output cannot tell nil from empty, so Python has one value for both.
+    ``go`` is its name in Go's own errors; empty where those say something else.
     """
 
     wire: Any
+    go: str = ""
     empty: ClassVar[Any] = None
 
     def zero(self) -> Any:
@@ -64,8 +66,9 @@ class Text(Kind):
 
     wire = str
 
-    def __init__(self, make: Callable[[str], str] = str) -> None:
+    def __init__(self, make: Callable[[str], str] = str, *, go: str = "string") -> None:
         self._make = make
+        self.go = go
 
     def zero(self) -> str:
         return ""
@@ -75,7 +78,7 @@ class Text(Kind):
         if token.startswith(b'"'):
             return unquote(token)
         if token != b"null":
-            cursor.mismatch("a string", token)
+            cursor.mismatch("a string", token, self.go)
         return draft
 
     def finish(self, draft: str) -> str:
@@ -90,6 +93,7 @@ class Text(Kind):
 
 class _Bool(Kind):
     wire = bool
+    go = "bool"
 
     def zero(self) -> bool:
         return False
@@ -99,7 +103,7 @@ class _Bool(Kind):
         if token in (b"true", b"false"):
             return token == b"true"
         if token != b"null":
-            cursor.mismatch("a bool", token)
+            cursor.mismatch("a bool", token, self.go)
         return draft
 
     def write(self, value: bool) -> str:
@@ -188,7 +192,7 @@ class _Container(Kind):
         token = cursor.value()
         if token == b"null":
             return None
-        cursor.mismatch(wanted, token)
+        cursor.mismatch(wanted, token, self.go)
         return draft
 
 
@@ -209,6 +213,7 @@ class Slice(_Container):
 
     def __init__(self, element: Kind) -> None:
         self.element = element
+        self.go = element.go and f"[]{element.go}"
         self.wire = GenericAlias(tuple, (element.wire, ...)) | None
 
     def read(self, cursor: Cursor, draft: _Elements | None) -> _Elements | None:
@@ -240,6 +245,7 @@ class _TextMap(_Container):
     """``map[string]string``, written in the order of its keys."""
 
     wire = dict[str, str] | None
+    go = "map[string]string"
 
     def read(self, cursor: Cursor, draft: dict[str, str] | None) -> dict[str, str] | None:
         if cursor.peek() != "{":
@@ -253,6 +259,26 @@ class _TextMap(_Container):
         if value is None:
             return "null"
         return "{" + ",".join(f"{quote(key)}:{quote(value[key])}" for key in sorted(value)) + "}"
+
+
+class Map(_Container):
+    """``map[string]T``, of which nothing is left of what a key before had; it is read alone."""
+
+    def __init__(self, element: Kind) -> None:
+        self.element = element
+        self.go = element.go and f"map[string]{element.go}"
+        self.wire = GenericAlias(dict, (str, element.wire)) | None
+
+    def read(self, cursor: Cursor, draft: dict[str, Any] | None) -> dict[str, Any] | None:
+        if cursor.peek() != "{":
+            return self._read_other(cursor, "an object", draft)
+        entries = {} if draft is None else draft
+        for key in cursor.members():
+            entries[key] = self.element.read(cursor, self.element.zero())
+        return entries
+
+    def finish(self, draft: dict[str, Any] | None) -> dict[str, Any] | None:
+        return None if draft is None else {key: self.element.finish(entry) for key, entry in draft.items()}
 
 
 class Nothing(msgspec.Struct):
@@ -291,6 +317,7 @@ class Pointer(Kind):
 
     def __init__(self, target: Kind) -> None:
         self.target = target
+        self.go = target.go
         self.wire = target.wire | None
 
     def read(self, cursor: Cursor, draft: Any) -> Any:

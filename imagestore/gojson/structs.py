@@ -47,9 +47,11 @@ class Struct(Kind):
     Args:
         make: the Python class; its defaults are Go's zero values.
         fields: in the order in which Go writes them.
+        go: its name in Go, with that of its package.
     """
 
-    def __init__(self, make: Callable[..., Any], *fields: Field) -> None:
+    def __init__(self, make: Callable[..., Any], *fields: Field, go: str = "") -> None:
+        self.go = go
         self.fields = {field.name: field for field in fields}
         self._make = make
         self._by_key = {field.key: field for field in fields}
@@ -70,8 +72,9 @@ class Struct(Kind):
         if cursor.peek() != "{":
             token = cursor.value()
             if token != b"null":
-                cursor.mismatch("an object", token)
+                cursor.mismatch("an object", token, self.go)
             return draft
+        cursor.structs.append(self.go.rpartition(".")[2])
         for key in cursor.members():
             field = self._by_key.get(key) or self._by_folded_key.get(_fold(key))
             if field is None:
@@ -81,6 +84,7 @@ class Struct(Kind):
             earlier = draft[field.name] if field.name in draft else field.kind.zero()
             draft[field.name] = field.kind.read(cursor, earlier)
             cursor.path.pop()
+        cursor.structs.pop()
         return draft
 
     def finish(self, draft: dict[str, Any]) -> Any:

@@ -49,7 +49,7 @@ class Cursor:
     Every method that reads raises `InvalidImageError` at a syntax error, and where values nest more than 10,000 deep.
     """
 
-    __slots__ = ("_at", "_data", "_depth", "_mismatch", "_refusal", "_value_at", "path")
+    __slots__ = ("_at", "_data", "_depth", "_in_go", "_mismatch", "_refusal", "_value_at", "path", "structs")
 
     def __init__(self, data: bytes) -> None:
         self._data = data
@@ -60,6 +60,9 @@ class Cursor:
         self._refusal: str | None = None
         self.path: list[str] = []
         """The keys on the way to where the cursor stands, for messages."""
+        self.structs: list[str] = []
+        """The names in Go of the structs that have these keys."""
+        self._in_go = ""
 
     def peek(self) -> str:
         """The first character of the next token; empty at the end of the document."""
@@ -106,9 +109,12 @@ class Cursor:
             closed = self._closes("]")
         self._depth -= 1
 
-    def mismatch(self, wanted: str, token: bytes) -> None:
-        """Note that the value just read is not the ``wanted`` one; `finish` tells of the first."""
+    def mismatch(self, wanted: str, token: bytes, go: str = "") -> None:
+        """Note that the value just read is not the ``wanted`` one, of the type ``go`` in Go; `finish` tells of the first."""
         if self._mismatch is None:
+            place = f"struct field {self.structs[-1]}.{'.'.join(self.path)}" if self.path else "value"
+            number = f" {token.decode()}" if go == "int64" and token[:1] in b"-0123456789" else ""
+            self._in_go = f"json: cannot unmarshal {_go_kind(token)}{number} into Go {place} of type {go}" if go else ""
             found = token.decode("utf-8", "replace")
             self._mismatch = (
                 f"expected {wanted}, found {found if len(found) <= 60 else found[:50] + '…'}{self._place()}"
@@ -118,6 +124,11 @@ class Cursor:
         """Note what is wrong with the value just read, though its type is right; `finish` tells of it before a `mismatch`."""
         if self._refusal is None:
             self._refusal = f"{reason}{self._place()}"
+
+    @property
+    def in_go(self) -> str:
+        """What Go says of the first mismatch; empty where it says something else."""
+        return "" if self._refusal else self._in_go
 
     def finish(self) -> None:
         """Check that the document ends here, and raise what was noted.
@@ -185,6 +196,11 @@ class Cursor:
             raise InvalidImageError(f"invalid image JSON: unexpected end, expected {wanted}")
         shown = "a malformed string" if found == b'"' else ascii(found.decode("latin-1"))
         raise InvalidImageError(f"invalid image JSON: expected {wanted}, found {shown} at byte {self._at}")
+
+
+def _go_kind(token: bytes) -> str:
+    """What Go calls a value like this one."""
+    return {b"{": "object", b"[": "array", b'"': "string", b"t": "bool", b"f": "bool"}.get(token[:1], "number")
 
 
 def unquote(token: bytes) -> str:
