@@ -59,6 +59,19 @@ def check_limit(limit: int) -> int:
     return min(index(limit), _LONGEST_PAGE)
 
 
+def check_bytes(limit: object) -> int:
+    """How many bytes the plain tar of a layer has at most.
+
+    Raises:
+        InvalidError: it is no whole number, or less than one.
+    """
+    if not isinstance(limit, int) or limit < 1:
+        raise InvalidError(
+            f"the limit= of a layer is a number of bytes above 0, not {limit!r}: leave it out for the default"
+        )
+    return limit
+
+
 def check_lease(lease: object) -> str:
     """The ID of a lease, or the beginning of one.
 

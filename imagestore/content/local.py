@@ -24,6 +24,7 @@ from imagestore.errors import InvalidError, UnusableContentError
 
 _NAME: Final = re.compile("[0-9A-Za-z-]{1,200}", re.ASCII)
 _IDENTITY: Final = re.compile("[0-9a-f]{32}", re.ASCII)
+_NO_ROOM: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
@@ -33,9 +34,14 @@ class LocalContent:
 
     Args:
         folder: where it is.
+
+    Raises:
+        UnusableContentError: no folder can have this path.
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
+        if "\0" in os.fsdecode(folder):
+            raise UnusableContentError(f"no folder for content can have the path {os.fsdecode(folder)!r}: it has a NUL")
         self._folder = Path(folder).absolute()
         self._data = self._folder / "data"
 
@@ -47,7 +53,7 @@ class LocalContent:
         """The store that the folder belongs to, None before the first `claim`.
 
         Raises:
-            UnusableContentError: what says so is damaged.
+            UnusableContentError: what says so is damaged, or the path leads to a file.
         """
         path = self._folder / "identity"
         try:
@@ -55,6 +61,8 @@ class LocalContent:
                 found = file.read(100).decode("ascii", "replace").strip()
         except FileNotFoundError:
             return None
+        except NotADirectoryError as error:
+            raise UnusableContentError(f"{self._folder} is no folder: name one for the content of layers") from error
         if not _IDENTITY.fullmatch(found):
             raise UnusableContentError(f"{path} holds no identity: restore it from a backup of the folder")
         return found
@@ -143,10 +151,26 @@ def _write_file(path: Path, chunks: Iterable[bytes]) -> None:
     try:
         with open(descriptor, "wb", buffering=0) as file:  # noqa: PTH123  of a descriptor
             for chunk in chunks:
-                _write_all(file.fileno(), chunk)
-            os.fsync(file.fileno())
+                with _named(path):
+                    _write_all(file.fileno(), chunk)
+            with _named(path):
+                os.fsync(file.fileno())
     except BaseException:
         _discard(path)
+        raise
+
+
+@contextlib.contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """What the system says of a descriptor has no name: let it have that of the file, and the remedy where there is no room."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = str(path)
+        if error.errno in _NO_ROOM:
+            error.add_note(
+                "there is no more room for the content of layers; nothing of this one was stored: make room and try again"
+            )
         raise
 
 
@@ -183,6 +207,7 @@ def _write_all(descriptor: int, chunk: bytes) -> None:
 def _sync_folder(folder: Path) -> None:
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        os.fsync(descriptor)
+        with _named(folder):
+            os.fsync(descriptor)
     finally:
         os.close(descriptor)

@@ -61,6 +61,14 @@ def test_a_folder_of_another_store_is_refused(run_cli, sqlite_url, tmp_path):
     assert "name that one" in done.err
 
 
+@pytest.mark.parametrize("command", [["gc"], ["verify"]])
+def test_a_file_is_no_folder_for_content(run_cli, sqlite_url, tmp_path, command):
+    (tmp_path / "file").write_bytes(b"data")
+    Store.open(sqlite_url).close()
+    done = run_cli("--store", sqlite_url, "--content", str(tmp_path / "file"), *command)
+    assert done == (1, "", f"imagestore: {tmp_path / 'file'} is no folder: name one for the content of layers\n")
+
+
 def test_rmi_takes_the_bytes_along(run_cli, url, content):
     folder, options = content
     run_cli("--store", url, *options, "gc")

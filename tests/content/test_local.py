@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import resource
 import stat
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -55,6 +58,43 @@ def test_a_folder_is_left_alone(content, tmp_path):
     with pytest.raises(UnusableContentError, match="is no file"):
         content.delete("a")
     assert (tmp_path / "content" / "data" / "a").is_dir()
+
+
+@pytest.mark.parametrize("path", ["content\0", Path("\0")])
+def test_a_path_with_a_nul_is_none(path):
+    with pytest.raises(UnusableContentError, match=r"\\x00.* it has a NUL"):
+        LocalContent(path)
+
+
+def test_a_file_is_no_folder(tmp_path):
+    (tmp_path / "file").write_bytes(b"data")
+    for path in (tmp_path / "file", tmp_path / "file" / "content"):
+        with pytest.raises(UnusableContentError, match=f"{path} is no folder: name one"):
+            LocalContent(path).identity  # noqa: B018
+    assert (tmp_path / "file").read_bytes() == b"data"
+
+
+def test_no_room_is_told_with_the_file_and_the_remedy(content, tmp_path):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        with pytest.raises(OSError) as caught:
+            content.write("a", [bytes(1001)])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert str(caught.value.filename) == str(tmp_path / "content" / "data" / "a")
+    assert "make room" in caught.value.__notes__[0]
+    assert list(content.names()) == []
+
+
+def test_what_fails_before_the_disk_keeps_its_own_name(content):
+    def chunks():
+        yield b"data"
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(OSError) as caught:
+        content.write("a", chunks())
+    assert caught.value.filename is None
 
 
 @pytest.mark.parametrize("found", [b"", b"not an identity", b"1" * 31, b"\xff" * 32])

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 import imagestore
 from imagestore import Store
+from imagestore.arguments import check_bytes
 from imagestore.digest import ImageID
 from imagestore.errors import (
     ForeignSchemaError,
@@ -384,3 +385,10 @@ def test_a_call_that_waits_too_long(postgres_store, setting, remedy):
         assert remedy in told(refusal(OperationalError, store.delete, image_id))
     store.delete(image_id)
     engine.dispose()
+
+
+@pytest.mark.parametrize("limit", [0, -1, 1.5, float("inf"), "10", None])
+def test_a_limit_of_a_layer_that_is_none(limit):
+    with pytest.raises(InvalidError, match=f"above 0, not {limit!r}: leave it out"):
+        check_bytes(limit)
+    assert check_bytes(2**70) == 2**70
