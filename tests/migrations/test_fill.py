@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
 import subprocess
 import sys
 
 import pytest
 import sqlalchemy
 from sqlalchemy import select, update
-from sqlalchemy.exc import DBAPIError
 
 from imagestore import Store, migrate
 from imagestore.errors import SchemaTooOldError
@@ -18,9 +16,7 @@ from imagestore.sql.engine import create_engine
 from imagestore.sql.revision import require_head
 from imagestore.testing.makers import make_random_config
 from imagestore.verify import verify
-from tests.crash.faults import Faults, Strike, disk_full, interrupted
 
-STRIKE: dict[str, Strike] = {"sqlite": interrupted, "postgresql": disk_full}
 CONFIGS = [make_random_config(seed) for seed in range(30)]
 
 
@@ -54,27 +50,6 @@ def test_down_and_up_again_is_the_same(expected, database_url, connect):
     migrate.upgrade(connection)
     require_head(connection)
     assert migrate.check(connection) == []
-    assert images_and_layers(database_url) == expected
-
-
-def test_a_fault_at_every_statement(expected, database_url):
-    engine = create_engine(database_url)
-    faults = Faults(engine)
-    strike = STRIKE[engine.dialect.name]
-    for number in itertools.count(1):
-        with engine.connect() as connection:
-            with faults.failing(number, strike) as fault:
-                try:
-                    migrate.upgrade(connection)
-                except DBAPIError:
-                    assert fault.statement is not None
-            connection.rollback()
-        if fault.statement is None:
-            break
-    else:
-        raise AssertionError
-    engine.dispose()
-    assert number > 20
     assert images_and_layers(database_url) == expected
 
 
