@@ -9,9 +9,11 @@ import lzma
 import re
 import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from functools import partial
 from importlib import import_module
-from typing import Any, BinaryIO, Final, Protocol, cast
+from typing import Any, BinaryIO, Final, Protocol, TypeVar, cast
 
 from imagestore.content.tar import TarSizes
 from imagestore.digest import DiffID
@@ -25,12 +27,15 @@ WINDOW: Final = 128 << 20
 
 _CHUNK: Final = 1 << 20
 _COMPRESSED: Final = 1 << 16  # each member of a stream of many small ones copies what is left of it
+_COMPRESSED_MORE: Final = 1 << 18  # of a member that is larger
+_BESIDE: Final = 1 << 15  # bytes from which it pays to hand work to another thread
 _MAGIC: Final = (
     ("gzip", re.compile(rb"\x1f\x8b\x08")),
     ("bzip2", re.compile(b"BZh")),
     ("xz", re.compile(rb"\xfd7zXZ\0")),
     ("zstd", re.compile(rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18....", re.DOTALL)),  # a frame, or one to be skipped
 )
+_T = TypeVar("_T")
 
 
 class Registered:
@@ -65,15 +70,17 @@ class Registered:
         """
         digest = hashlib.sha256()
         tar = TarSizes()
-        for chunk in plain(self._stream, self._window):
-            self.size += len(chunk)
-            if self.size > self._limit:
-                raise LayerTooLargeError(
-                    f"the layer's tar has more than {self._limit} bytes: give register() a larger limit= if it is meant"
-                )
-            digest.update(chunk)
-            tar.feed(chunk)
-            yield chunk
+        with ThreadPoolExecutor(1) as beside:
+            for chunk in plain(self._stream, self._window):
+                self.size += len(chunk)
+                if self.size > self._limit:
+                    raise LayerTooLargeError(
+                        f"the layer's tar has more than {self._limit} bytes: give register() a larger limit= if it is meant"
+                    )
+                hashed = _begin(beside, len(chunk), digest.update, chunk)  # while it is written
+                tar.feed(chunk)
+                yield chunk
+                hashed()
         tar.finish()
         self.files_size = tar.size
         self.diff_id = DiffID("sha256:" + digest.hexdigest())
@@ -122,27 +129,34 @@ class _Decompressor(Protocol):
 def _decompressed(kind: str, data: bytes, stream: BinaryIO, window: int, subject: str) -> Iterator[bytes]:
     """Member after member; what follows the last one and is no other is an error, as in Go."""
     member = _decompressor(kind, window)
-    while True:
-        try:
-            chunk = member.decompress(data, _CHUNK)
-        except MemoryError:
-            raise
-        except Exception as error:  # each of the four has errors of its own
-            raise InvalidLayerError(
-                f"{kind} cannot decompress the {subject}: {error}; it is damaged, or asks for more than {window >> 20} MiB of memory"
-            ) from error
-        data = b""
-        if chunk:
-            yield chunk
-        if member.eof:
-            data = member.unused_data or _read(stream, _COMPRESSED)
-            if not data:
-                return
-            member = _decompressor(kind, window)
-        elif member.needs_input:
-            data = _read(stream, _COMPRESSED)
-            if not data:
-                raise InvalidLayerError(f"the {subject} breaks off within what {kind} has compressed: unexpected EOF")
+    chunk = b""
+    with ThreadPoolExecutor(1) as beside:
+        while True:
+            decompressing = _begin(beside, len(chunk), member.decompress, data, _CHUNK)
+            if chunk:
+                yield chunk  # the one before, which is used meanwhile
+            try:
+                chunk = decompressing()
+            except MemoryError:
+                raise
+            except Exception as error:  # each of the four has errors of its own
+                raise InvalidLayerError(
+                    f"{kind} cannot decompress the {subject}: {error}; it is damaged, or asks for more than {window >> 20} MiB of memory"
+                ) from error
+            data = b""
+            if member.eof:
+                data = member.unused_data or _read(stream, _COMPRESSED)
+                if not data:
+                    break
+                member = _decompressor(kind, window)
+            elif member.needs_input:
+                data = _read(stream, _COMPRESSED_MORE)
+                if not data:
+                    break
+    if chunk:
+        yield chunk
+    if not member.eof:
+        raise InvalidLayerError(f"the {subject} breaks off within what {kind} has compressed: unexpected EOF")
 
 
 def _decompressor(kind: str, window: int) -> _Decompressor:
@@ -188,6 +202,11 @@ def _read(stream: BinaryIO, size: int) -> bytes:
     if not isinstance(data, bytes | bytearray | memoryview):
         raise TypeError(f"a layer's stream is opened for reading bytes; read() gave {type(data).__name__}")
     return bytes(data)
+
+
+def _begin(beside: Executor, size: int, call: Callable[..., _T], *arguments: Any) -> Callable[[], _T]:
+    """Begin work on so many bytes in another thread, where that pays; what returns its result."""
+    return beside.submit(call, *arguments).result if size >= _BESIDE else partial(call, *arguments)
 
 
 def verified(stream: BinaryIO, name: str, size: int, diff_id: DiffID) -> BinaryIO:
