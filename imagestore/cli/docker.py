@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from imagestore.cli.errors import tell
+from imagestore.cli.errors import ERROR, tell
 from imagestore.cli.location import Location
 from imagestore.cli.program import AnyPath
 
@@ -20,12 +20,14 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("path", type=AnyPath())
 @click.pass_obj
-def import_docker(location: Location, path: str) -> None:
+def import_docker(location: Location, path: str) -> int | None:
     """Copy a Docker daemon's images into the store.
 
     Their parents, times and tags are copied too, and the sizes of their layers. A tag that is there already then stands for the daemon's
     image. PATH is the daemon's data root, its folder image/<driver>, or a tar of either, plain or
     compressed with gzip, bzip2 or xz. It is only read. Interrupted, run it again: it goes on where it was.
+
+    What is damaged there, and a tag of an image that is not there, is left out and told; all else is imported, and the exit code is 1.
 
     \b
     Examples:
@@ -40,6 +42,10 @@ def import_docker(location: Location, path: str) -> None:
     tell(f"set {imported.references} tags and the sizes of {imported.sizes} layers")
     for line in imported.left_out:
         tell(f"left out: {line}")
+    if not imported.left_out:
+        return None
+    tell("all else is in the store: mend there what was left out, and run this again")
+    return ERROR
 
 
 @click.command()

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from sqlalchemy import create_engine, make_url
 
+from imagestore.digest import ImageID
 from imagestore.store import Store
 from imagestore.testing.makers import make_config, make_digest
 
@@ -201,6 +204,19 @@ def test_a_path_without_a_data_root(cli, store, tmp_path, content):
 
 def test_a_folder_without_a_data_root(cli, tmp_path):
     assert_told(cli("import-docker", tmp_path), str(tmp_path), "image/<driver>/imagedb")
+
+
+def test_tags_that_cannot_be_read_are_told_and_their_images_come(cli, store, tmp_path):
+    config, folder = make_config("image"), tmp_path / "imagedb" / "content" / "sha256"
+    folder.mkdir(parents=True)
+    image_id = ImageID.from_bytes(config)
+    (folder / image_id.hex).write_bytes(config)
+    (tmp_path / "repositories.json").write_bytes(b'{"Repositories":{"app":')
+    assert_told(cli("import-docker", tmp_path), "copied 1 images", "left out: repositories.json: ", "run this again")
+    assert list(store.map()) == [image_id]
+    (tmp_path / "repositories.json").write_text(json.dumps({"Repositories": {"app": {"app:1": image_id}}}))
+    assert cli("import-docker", tmp_path).code == 0
+    assert store.references.get("app:1") == image_id
 
 
 def test_a_file_where_the_export_should_go(cli, tmp_path):
