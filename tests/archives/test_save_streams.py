@@ -1,0 +1,210 @@
+"""A save as a stream: into what it may go, how much memory it takes, and who else is at work meanwhile."""
+
+from __future__ import annotations
+
+import io
+import os
+import tracemalloc
+from typing import Any, BinaryIO, cast
+
+import pytest
+
+from imagestore.archive import save, selection
+from imagestore.errors import ImageNotFoundError, LayerNotFoundError, LeaseExpiredError
+from imagestore.store import Store
+from imagestore.testing.makers import make_config, make_layer
+from tests.archives.saved import FAMILY, fill
+
+NAMES = ["base:1", "left:1", "right:1"]
+OPTIONS: list[dict[str, Any]] = [{}, {"format": "oci"}, {"format": "oci", "compression": "zstd"}]
+
+
+@pytest.fixture
+def family(store, tmp_path):
+    stocked = Store(store.engine, content=tmp_path / "content")
+    fill(stocked, FAMILY)
+    return stocked
+
+
+@pytest.fixture
+def archive(family):
+    out = io.BytesIO()
+    save(family, NAMES, out)
+    return out.getvalue()
+
+
+class Meeting(io.BytesIO):
+    """A stream that does something once, when it is given so many bytes."""
+
+    def __init__(self, do, after=1):
+        super().__init__()
+        self._do = do
+        self._after = after
+
+    def write(self, data):
+        written = super().write(data)
+        if self._do is not None and self.tell() >= self._after:
+            do, self._do = self._do, None
+            do()
+        return written
+
+
+class TestWhatIsWrittenTo:
+    def test_a_stream_that_takes_a_part(self, family, archive):
+        taken = []
+
+        class Slow(io.RawIOBase):
+            def write(self, data):
+                taken.append(bytes(data[:1000]))
+                return len(taken[-1])
+
+        save(family, NAMES, cast("BinaryIO", Slow()))
+        assert b"".join(taken) == archive
+
+    def test_a_stream_that_says_nothing(self, family, archive):
+        taken = []
+
+        class Quiet:
+            def write(self, data):
+                taken.append(data)
+
+        save(family, NAMES, cast("BinaryIO", Quiet()))
+        assert b"".join(taken) == archive
+
+    def test_a_stream_that_does_not_wait(self, family):
+        reading, writing = os.pipe2(os.O_NONBLOCK)
+        with os.fdopen(reading, "rb"), os.fdopen(writing, "wb", buffering=0) as out:
+            out.write(bytes(65_536))
+            with pytest.raises(BlockingIOError, match="give one that blocks"):
+                save(family, NAMES, out)
+
+    @pytest.mark.parametrize("options", OPTIONS)
+    def test_a_pipe_that_is_closed(self, family, options):
+        reading, writing = os.pipe()
+        with os.fdopen(writing, "wb", buffering=0) as out:
+            os.close(reading)
+            with pytest.raises(BrokenPipeError):
+                save(family, NAMES, out, **options)
+        assert family.leases.page() == []
+
+
+def test_the_memory_is_the_same_for_any_size(sqlite_store, tmp_path):
+    store = Store(sqlite_store.engine, content=tmp_path / "content")
+    with store.lease() as lease:
+        layer = store.layers.register(io.BytesIO(make_layer("large", size=48 << 20)), lease=lease)
+        image_id = store.create(make_config(layers=[layer.diff_id]))
+    for options in OPTIONS:
+        with (tmp_path / "archive").open("wb", buffering=0) as out:
+            tracemalloc.start()
+            try:
+                save(store, [image_id], out, **options)
+                _, peak = tracemalloc.get_traced_memory()
+            finally:
+                tracemalloc.stop()
+        assert peak < 8 << 20
+
+
+class TestOthersAtWork:
+    def test_what_is_deleted_meanwhile_is_saved_whole(self, family, archive):
+        other = Store(family.engine, content=family.content)
+
+        def delete():
+            for name in NAMES:
+                other.delete(other.references.get(name))
+            other.collect()
+            assert len(other) == 0
+
+        for after in range(1, len(archive), 4000):
+            out = Meeting(delete, after)
+            save(family, NAMES, out)
+            assert out.getvalue() == archive
+            family.collect()
+            assert family.layers.map() == {}
+            fill(family, FAMILY)
+
+    def test_what_is_deleted_before_it_is_held_is_not_there(self, family, monkeypatch):
+        self.after_the_first_look(monkeypatch, lambda: family.delete(family.references.get("left:1")))
+        with pytest.raises(LookupError, match="No such image: left"):
+            save(family, ["base:1", "left"], io.BytesIO())
+        assert family.leases.page() == []
+
+    def test_a_name_that_moves_before_it_is_held_means_the_other_image(self, family, monkeypatch, archive):
+        left, right = (family.references.get(name) for name in ("left:1", "right:1"))
+
+        def move():
+            family.references.add_tag("left:1", right, force=True)
+            family.delete(left)
+
+        self.after_the_first_look(monkeypatch, move)
+        moved, expected = io.BytesIO(), io.BytesIO()
+        save(family, ["left:1"], moved)
+        save(family, ["left:1"], expected)
+        assert moved.getvalue() == expected.getvalue()
+        assert f"{right.hex}.json".encode() in moved.getvalue()
+
+    def after_the_first_look(self, monkeypatch, do):
+        find = selection._find
+        met: list[bool] = []
+
+        def look(*arguments):
+            found = find(*arguments)
+            if not met:
+                met.append(True)
+                do()
+            return found
+
+        monkeypatch.setattr(selection, "_find", look)
+
+    def test_a_layer_that_is_never_there_is_an_error(self, family, monkeypatch):
+        monkeypatch.setattr(selection, "_hold", lambda *_: [])
+        with pytest.raises(LayerNotFoundError):
+            save(family, NAMES, io.BytesIO())
+
+    def test_a_lease_that_is_ended_ends_the_save(self, family):
+        def end():
+            for lease in family.leases.page():
+                family.leases.delete(lease.id)
+
+        with pytest.raises(LeaseExpiredError):
+            save(family, NAMES, Meeting(end))
+
+    def test_a_long_save_renews_its_lease(self, family, monkeypatch):
+        monkeypatch.setattr(selection, "_RENEWED", -1.0)
+        expiries = []
+
+        class Watched(io.BytesIO):
+            def write(self, data):
+                expiries.append(family.leases.page()[0].expires)
+                return super().write(data)
+
+        save(family, NAMES, Watched())
+        assert len(set(expiries)) > 1
+        assert expiries == sorted(expiries)
+
+    def test_the_lease_says_what_it_is_for(self, family):
+        found = []
+        save(family, NAMES, Meeting(lambda: found.extend(family.leases.page())))
+        assert [dict(lease.labels) for lease in found] == [{"purpose": "save"}]
+
+
+class TestJoined:
+    def test_it_reads_in_the_callers_transaction(self, family, archive):
+        out = io.BytesIO()
+        with family.begin() as joined:
+            joined.references.add_tag("new:1", family.references.get("left:1"))
+            save(joined, ["new"], out)
+            joined.references.delete("new:1")
+            save(joined, NAMES, again := io.BytesIO())
+        assert b'"new:1"' in out.getvalue()
+        assert again.getvalue() == archive
+
+    def test_a_snapshot_saves_what_it_sees(self, postgres_store, tmp_path):
+        store = Store(postgres_store.engine, content=tmp_path / "content")
+        fill(store, FAMILY)
+        with store.reading() as snapshot:
+            assert len(snapshot) == 3
+            store.references.delete("left:1")
+            save(snapshot, ["left:1"], out := io.BytesIO())
+        assert b'"left:1"' in out.getvalue()
+        with pytest.raises(ImageNotFoundError):
+            save(store, ["left"], io.BytesIO())
