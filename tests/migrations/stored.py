@@ -3,6 +3,7 @@
 At 0002 the layers are not filled in yet: that is what an upgrade leaves that was interrupted.
 
 A database stays as it is from then on: a file for SQLite, and for PostgreSQL what pg_dump wrote, without the settings of its session.
+The image that is in no trie came into all of them later: they were made again by this command, and have that one's rows more.
 """
 
 from __future__ import annotations
@@ -29,11 +30,13 @@ CONFIG = (
     b'"rootfs":{"type":"layers","diff_ids":["%s"]}}'
 )
 BASE, CHILD, WAITING = (CONFIG % (day, day, layer.encode()) for day, layer in enumerate(LAYERS, start=1))
+OTHER = CONFIG % (4, 4, b"sha512:" + b"0" * 128)  # of no SHA-256 digest, and so in no trie
 NO_IMAGE = b"no image"
-BASE_ID, CHILD_ID, WAITING_ID = (ImageID(Digest.from_bytes(config)) for config in (BASE, CHILD, WAITING))
+CONFIGS = BASE, CHILD, WAITING, OTHER
+BASE_ID, CHILD_ID, WAITING_ID, OTHER_ID = map(ImageID.from_bytes, CONFIGS)
 ABSENT_ID = ImageID(Digest.from_bytes(b"never stored"))
 
-BLOBS = {Digest.from_bytes(data): data for data in (BASE, CHILD, WAITING, NO_IMAGE)}
+BLOBS = {Digest.from_bytes(data): data for data in (*CONFIGS, NO_IMAGE)}
 METADATA = {
     (BASE_ID, b"lastUpdated"): b"2020-10-09T12:00:00.5+02:00",
     (BASE_ID, b"lastUsed"): b"2020-10-10T00:00:00Z",
@@ -46,10 +49,11 @@ IMAGES = {
     BASE_ID: (None, "2020-10-09T10:00:00.500000000Z", "2020-10-10T00:00:00.000000000Z"),
     CHILD_ID: (BASE_ID, None, None),
     WAITING_ID: (None, None, None),
+    OTHER_ID: (None, None, None),
 }
 
 
-TOPS = dict(zip((BASE_ID, CHILD_ID, WAITING_ID), map(ChainID, LAYERS), strict=True))
+TOPS = dict(zip(IMAGES, (*map(ChainID, LAYERS), None), strict=True))
 ALONE = make_diff_id("of no image")  # a layer that a lease holds alone, upon that of the first image
 ALONE_CHAIN = chain_id([LAYERS[0], ALONE])
 LEASE = "0123456789abcdef" * 2

@@ -60,6 +60,7 @@ def test_a_store_opens_it(old_url, connect):
             stored.BASE_ID: stored.BASE,
             stored.CHILD_ID: stored.CHILD,
             stored.WAITING_ID: stored.WAITING,
+            stored.OTHER_ID: stored.OTHER,
         }
         assert store.children(stored.BASE_ID) == [stored.CHILD_ID]
         assert store.get_parent(stored.CHILD_ID) == stored.BASE_ID
