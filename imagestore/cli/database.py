@@ -129,7 +129,8 @@ def check(location: Location) -> int | None:
     from imagestore.errors import SchemaMissingError
 
     if location.is_missing():
-        raise SchemaMissingError("there is no such database: run 'imagestore db upgrade' to create it")
+        with location.naming():
+            raise SchemaMissingError("there is no such database: run 'imagestore db upgrade' to create it")
     with location.connect() as connection:
         differences = migrate.check(connection, schema=location.schema)
     write_lines(differences)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -40,7 +41,10 @@ class Location:
         from imagestore.store import Store
 
         content = self._content(create=create) if with_content else None
-        return Store.open(self._url(), schema=self.schema, create_schema=create or self.url is None, content=content)
+        with self.naming():
+            return Store.open(
+                self._url(), schema=self.schema, create_schema=create or self.url is None, content=content
+            )
 
     @contextmanager
     def connect(self) -> Iterator[Connection]:
@@ -49,10 +53,22 @@ class Location:
 
         engine = create_engine(self._url())
         try:
-            with engine.connect() as connection:
+            with self.naming(), engine.connect() as connection:
                 yield connection
         finally:
             engine.dispose()
+
+    @contextmanager
+    def naming(self) -> Iterator[None]:
+        """Let the commands that a `SchemaError` of the block names be whole: with this store, where one was given. Passwords are hidden."""
+        from imagestore.errors import SchemaError
+
+        try:
+            yield
+        except SchemaError as error:
+            if self.url is not None:
+                error.args = (str(error).replace("'imagestore ", f"'imagestore --store {_shown(self.url)} "),)
+            raise
 
     def is_missing(self) -> bool:
         """Whether the database is a file that is not there; to connect would make it."""
@@ -79,6 +95,15 @@ class Location:
         from sqlalchemy import URL
 
         return URL.create("sqlite", database=str(_default_file())) if self.url is None else self.url
+
+
+def _shown(url: str) -> str:
+    """A URL as a shell takes it, without what is secret in it."""
+    from sqlalchemy import make_url
+
+    parsed = make_url(url)
+    secret = {key: "***" for key in parsed.query if "password" in key.lower()}
+    return shlex.quote(parsed.update_query_dict(secret).render_as_string())
 
 
 def _default_file() -> Path:

@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import io
 import json
+import re
 
 import pytest
-from sqlalchemy import URL, create_engine
+from sqlalchemy import URL, create_engine, make_url
 
 from imagestore.migrate import head
 from imagestore.store import Store
@@ -79,14 +80,24 @@ def test_a_file_that_is_not_there_is_not_made(run_cli, tmp_path, command):
     file = tmp_path / "typo.db"
     code, out, err = run_cli("--store", f"sqlite:///{file}", command)
     assert (code, out) == (1, "")
-    assert "imagestore db upgrade" in err
+    assert f"run 'imagestore --store sqlite:///{file} db upgrade'" in err
     assert not file.exists()
+
+
+def test_the_command_that_a_remedy_names_is_whole_and_hides_a_password(run_cli, postgres_url):
+    url = make_url(postgres_url).update_query_dict({"password": "hunter2"})
+    code, out, err = run_cli("--store", url.render_as_string(hide_password=False), "--schema", "later", "images")
+    assert (code, out) == (1, "")
+    assert re.search(r"run 'imagestore --store .*postgresql\S+ --schema later db upgrade'", err)
+    assert "hunter2" not in err
 
 
 @pytest.mark.parametrize(("command", "code"), [("current", 0), ("check", 1)])
 def test_to_look_makes_no_file(run_cli, tmp_path, command, code):
     file = tmp_path / "typo.db"
-    assert run_cli("--store", f"sqlite:///{file}", "db", command).code == code
+    done = run_cli("--store", f"sqlite:///{file}", "db", command)
+    assert done.code == code
+    assert (f"imagestore --store sqlite:///{file} db upgrade" in done.err) == (code == 1)
     assert not file.exists()
 
 
