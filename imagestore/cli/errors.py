@@ -41,7 +41,7 @@ def run(arguments: Sequence[str]) -> int:
         if not lines:
             raise
         tell(*lines)
-        _drop_output()
+        drop_output()
         return ERROR
     return code or 0
 
@@ -91,7 +91,7 @@ def _text(error: Exception) -> str | None:
     return None
 
 
-def _drop_output() -> None:
+def drop_output() -> None:
     """Where standard output is what failed, what is left in its buffer would fail once more at the end."""
     try:
         sys.stdout.flush()

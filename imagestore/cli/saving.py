@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from imagestore.cli.errors import ERROR, tell
+from imagestore.cli.errors import ERROR, drop_output, tell
 from imagestore.cli.location import Location
 from imagestore.cli.program import AnyPath, image_term
 
@@ -59,7 +59,8 @@ def save(
         try:
             save(store, images, sys.stdout.buffer, format=format_, compression=compression)
             sys.stdout.flush()
-        except BrokenPipeError as error:
-            error.add_note("whoever reads standard output has closed it before the archive was whole")
-            raise
+        except BrokenPipeError:  # which click would pass over in silence
+            tell("standard output was closed before the archive was whole: Broken pipe")
+            drop_output()
+            return ERROR
     return None
