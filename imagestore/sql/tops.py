@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, LargeBinary, Row, bindparam, select, update
+from sqlalchemy import Connection, Integer, LargeBinary, Row, Select, and_, bindparam, literal_column, select, update
 
 from imagestore.digest import ImageID
 from imagestore.layer import Link
@@ -13,18 +13,37 @@ from imagestore.sql import edges, layers
 from imagestore.sql.schema import blobs, images
 from imagestore.sql.types import ChainIDType, ImageIDType
 
-_FILLED: Final = (
-    select(images.c.id).where(images.c.top.is_not(None)).order_by(images.c.id.desc()).limit(bindparam("limit"))
-)
-_ROWS: Final = (
+_after: Final = bindparam("after", type_=LargeBinary)
+_limit: Final = bindparam("limit", type_=Integer)
+_one: Final = literal_column("1", Integer)
+
+
+def _walk_unfilled() -> Select[Any]:
+    """The next images that are in no trie, and their bytes: one probe of an index for each.
+
+    As one range of it PostgreSQL would read all of them for each page: it takes nulls in a new column to be few.
+    """
+
+    def following(after: Any) -> Any:
+        found = images.alias("found")
+        unfilled = select(found.c.id).where(found.c.top.is_(None), found.c.id > after)
+        return unfilled.order_by(found.c.top, found.c.id).limit(_one).correlate_except(found).scalar_subquery()
+
+    walk = select(following(_after).label("id"), _one.label("number")).cte("walk", recursive=True)
+    goes_on = and_(walk.c.id.is_not(None), walk.c.number < _limit)
+    walk = walk.union_all(select(following(walk.c.id), walk.c.number + _one).where(goes_on))
+    return select(walk.c.id, blobs.c.data).join(blobs, blobs.c.digest == walk.c.id)
+
+
+_FILLED: Final = select(images.c.id).where(images.c.top.is_not(None)).order_by(images.c.id.desc()).limit(_one)
+_PAGE: Final = (
     select(images.c.id, blobs.c.data)
     .join(blobs, blobs.c.digest == images.c.id)
-    .where(images.c.id > bindparam("after", type_=LargeBinary))
-    .limit(bindparam("limit"))
+    .where(images.c.id > _after)
+    .order_by(images.c.id)
+    .limit(_limit)
 )
-_PAGE: Final = _ROWS.order_by(images.c.id)
-# Sorted as the index has it, so that a page costs what it returns.
-_UNFILLED: Final = _ROWS.where(images.c.top.is_(None)).order_by(images.c.top, images.c.id)
+_UNFILLED: Final = _walk_unfilled()
 _SET: Final = (
     update(images)
     .where(images.c.id == bindparam("image_id", type_=ImageIDType))
@@ -34,7 +53,7 @@ _SET: Final = (
 
 def find_filled(connection: Connection) -> bytes:
     """The raw ID up to which `fill` has come, which goes in the order of the IDs. Reads the rows beyond it."""
-    found: ImageID | None = connection.execute(_FILLED, {"limit": 1}).scalar()
+    found: ImageID | None = connection.execute(_FILLED).scalar()
     return b"" if found is None else found.raw
 
 

@@ -17,9 +17,6 @@ def upgrade(op: Operations) -> None:
         op.execute("LOCK TABLE imagestore_images IN EXCLUSIVE MODE")
     op.create_index("imagestore_images_top_ix", "imagestore_images", ["top", "id"])
     op.create_index("imagestore_images_last_used_ix", "imagestore_images", ["last_used", "id"])
-    if op.get_context().dialect.name == "postgresql":
-        # Of a column that nobody has looked at yet, the planner takes nulls to be few, and would sort all of them for each page.
-        op.execute("ANALYZE imagestore_images")
 
 
 def downgrade(op: Operations) -> None:
