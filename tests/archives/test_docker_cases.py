@@ -6,11 +6,10 @@ Exit code, lines and everything that is stored afterwards are docker's, also whe
 
 from __future__ import annotations
 
-import contextlib
 import io
 import json
 import re
-from datetime import UTC, datetime
+from itertools import chain, repeat
 from typing import NamedTuple
 
 import pytest
@@ -18,9 +17,11 @@ import pytest
 from imagestore.archive.exporter import TarExporter
 from imagestore.archive.loading import load
 from imagestore.archive.messages import Line
-from imagestore.cli.errors import run
+from imagestore.container import CONFIG
 from imagestore.digest import Digest
+from imagestore.docker.summaries import layer_sizes, summaries
 from imagestore.errors import ImageStoreError, InvalidArchiveError, InvalidLayerError
+from imagestore.gojson import encode
 from imagestore.verify import verify
 from tests.archives.conftest import Pipe, empty, leftovers
 from tests.archives.recorded import ARCHIVES, cases, differences
@@ -88,49 +89,86 @@ def without_folder(text):
     return outside.replace("<IMPORT>/", "").replace("<IMPORT>", ".")
 
 
-def command(store, *arguments):
-    """The JSON values that a command writes."""
-    url = store.engine.url.render_as_string(hide_password=False)
-    with contextlib.redirect_stdout(io.TextIOWrapper(io.BytesIO(), "utf-8")) as out:
-        assert run(["--store", url, *arguments]) == 0
-    out.seek(0)
-    text = out.read()
-    return json.loads(text) if text.startswith("[") else [json.loads(line) for line in text.splitlines()]
+def state_of(store):
+    """All that is stored, in the form of the Engine API."""
+    with store.reading() as snapshot:
+        found = sorted(summaries(snapshot, everything=True), key=lambda each: each.image.image_id)
+        names = {each.image.image_id: [tag.familiar for tag in each.tags] for each in found}
+        return {
+            "images": [inspected(each) for each in found],
+            "history": {each.image.image_id: history_of(snapshot, each.image, names) for each in found},
+            "list": [listed(each) for each in found],
+        }
 
 
-def seconds(created_at):
-    return int(datetime.strptime(created_at, "%Y-%m-%d %H:%M:%S +0000 UTC").replace(tzinfo=UTC).timestamp())
-
-
-def check_state(store, state):
-    """Compare all that is stored with what the daemon had."""
-    wanted = {each["Id"]: each for each in state["images"]}
-    assert set(store.map()) == set(wanted)
-    if not wanted:
-        return
-    for ours in command(store, "inspect", *wanted):
-        dockers = wanted[ours["Id"]]
-        assert {key: ours[key] for key in dockers} == dockers
-        check_history(store, ours["Id"], state["history"][ours["Id"]])
-    shown = command(store, "images", "-a", "--no-trunc", "--format", "json")
-    assert sorted((each["ID"], f"{each['Repository']}:{each['Tag']}", each["Size"]) for each in shown) == sorted(
-        (each["Id"], tag, f"{each['Size']}B") for each in state["list"] for tag in each["RepoTags"] or ["<none>:<none>"]
-    )
-    assert {each["Id"]: each["ParentId"] for each in state["list"]} == {
-        image_id: store.get_parent(image_id) or "" for image_id in wanted
+def inspected(of):
+    image = of.image
+    return {
+        "Id": image.image_id,
+        "RepoTags": [tag.familiar for tag in of.tags],
+        "RepoDigests": [digest.familiar for digest in of.digests],
+        "Parent": image.parent or "",
+        "Created": str(image.created),
+        "Author": image.author,
+        "Comment": image.comment or (image.history[-1].comment if image.history else ""),
+        "Os": image.operating_system,
+        "Architecture": image.architecture,
+        "DockerVersion": image.docker_version,
+        "Size": of.size,
+        "VirtualSize": of.size,
+        "RootFS": {"Type": image.rootfs.type, **({"Layers": list(image.rootfs.diff_ids)} if image.stack else {})},
+        "Config": image.config and json.loads(encode(CONFIG, image.config)),
     }
 
 
-def check_history(store, image_id, steps):
-    shown = command(store, "history", "--no-trunc", "--format", "json", image_id.removeprefix("sha256:"))
-    for ours, dockers in zip(shown, steps, strict=True):
-        assert (ours["ID"], ours["CreatedBy"], ours["Comment"]) == (
-            dockers["Id"],
-            dockers["CreatedBy"],
-            dockers["Comment"],
-        )
-        assert (ours["Size"], ours["Tags"]) == (f"{dockers['Size']}B", dockers["Tags"] or [])
-        assert seconds(ours["CreatedAt"]) == dockers["Created"]
+def history_of(store, image, names):
+    sizes = iter(layer_sizes(store, image))
+    made = chain([image.image_id, *store.lineage.ancestors(image.image_id)], repeat("<missing>"))
+    steps = [(step, 0 if step.empty_layer else next(sizes)) for step in image.history]
+    return [
+        {
+            "Comment": step.comment,
+            "Created": seconds(step.created),
+            "CreatedBy": step.created_by,
+            "Id": image_id,
+            "Size": size,
+            "Tags": names.get(image_id) or None,
+        }
+        for (step, size), image_id in zip(reversed(steps), made, strict=False)
+    ]
+
+
+def listed(of):
+    image = of.image
+    return {
+        "Containers": -1,
+        "Created": seconds(image.created),
+        "Id": image.image_id,
+        "Labels": image.config and image.config.labels,
+        "ParentId": image.parent or "",
+        "RepoDigests": [digest.familiar for digest in of.digests] or None,
+        "RepoTags": [tag.familiar for tag in of.tags] or None,
+        "SharedSize": -1,
+        "Size": of.size,
+        "VirtualSize": of.size,
+    }
+
+
+def seconds(time):
+    return int(time.to_datetime().timestamp())
+
+
+def unordered(state):
+    """The same, with what comes in any order in order, and with what docker shows in place of no name as none."""
+    listed = [
+        {**each, **{key: None for key in ("RepoTags", "RepoDigests") if "<none>" in str(each[key])}}
+        for each in state["list"]
+    ]
+    return {
+        "images": sorted(state["images"], key=lambda each: each["Id"]),
+        "history": state["history"],
+        "list": sorted(listed, key=lambda each: each["Id"]),
+    }
 
 
 @pytest.mark.parametrize("kind", SOURCES)
@@ -143,7 +181,7 @@ def test_a_case(emptied, name, kind):
         met = disagreement(case, wanted, loaded(store, SOURCES[kind](ARCHIVES / case["file"])))
     assert met <= differences("load")
     if not met & {"load-oci", "load-panic"}:
-        check_state(store, case["state"])
+        assert state_of(store) == unordered(case["state"])
     assert store.leases.page() == []
     store.collect()
     assert list(verify(store, content=True)) == []
