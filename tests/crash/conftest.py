@@ -1,16 +1,20 @@
-"""A PostgreSQL server that keeps what it acknowledges, on disk; and databases whose statements can be made to fail, in memory."""
+"""A PostgreSQL server that keeps what it acknowledges, on disk; and databases whose statements and file operations can be made to fail, in
+memory."""
 
 from __future__ import annotations
 
 import shutil
 import tempfile
+from pathlib import Path
 
 import pytest
 
+from imagestore import bind
 from imagestore.testing.fixtures import ENGINES
 from imagestore.testing.postgres import postgres_server
 from tests.backends.conftest import MEMORY
 from tests.crash.database import Database
+from tests.crash.layer_database import LayerDatabase
 
 
 @pytest.fixture(scope="session")
@@ -48,3 +52,31 @@ def database(request):
         yield made
         made.engine.dispose()
         server.drop_database(url)
+
+
+@pytest.fixture(scope="module")
+def layer_databases(request):
+    """One for each engine, made when it is first asked for."""
+    made = {}
+    with tempfile.TemporaryDirectory(prefix="imagestore-", dir=MEMORY if MEMORY.is_dir() else None) as folder:
+
+        def database(engine):
+            if engine not in made:
+                place = Path(folder, engine)
+                place.mkdir()
+                if engine == "sqlite":
+                    url = f"sqlite:///{shutil.copy(request.getfixturevalue('sqlite_template'), place)}"
+                else:
+                    server = request.getfixturevalue("postgres_server")
+                    url = server.create_database(template=request.getfixturevalue("postgres_template"))
+                made[engine] = LayerDatabase(url, place)
+            return made[engine]
+
+        yield database
+        for each in made.values():
+            each.engine.dispose()
+
+
+@pytest.fixture
+def without_pauses(monkeypatch):
+    monkeypatch.setattr(bind, "_PAUSE", 0.0)

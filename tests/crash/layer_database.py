@@ -32,7 +32,7 @@ CONFIGS = {
 IDS = {name: ImageID.from_bytes(config) for name, config in CONFIGS.items()}
 LEASES = {name: Lease(name * 32, GoTime.now(), {}) for name in "abc"}
 LONG = 1_000_000.0  # seconds
-FILE_OPERATIONS = ("open", "write", "fsync", "unlink", "mkdir", "link", "scandir")
+FILE_OPERATIONS = ("open", "write", "fsync", "unlink", "mkdir", "link", "rename", "scandir")
 
 
 class LayerDatabase:

@@ -5,18 +5,12 @@ Afterwards verify is clean, and once a collect has gone, all is as it was before
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-from pathlib import Path
-
 import pytest
 
-from imagestore import bind
 from imagestore.digest import DiffID
 from imagestore.layer import StoredLayer
 from imagestore.sql import leases
 from imagestore.store import Store
-from tests.backends.conftest import MEMORY
 from tests.crash.faults import disk_full, ended, ended_after, interrupted
 from tests.crash.layer_database import (
     CHAINS,
@@ -25,7 +19,6 @@ from tests.crash.layer_database import (
     IDS,
     LEASES,
     LONG,
-    LayerDatabase,
     failure,
     findings,
     forget_content,
@@ -54,6 +47,7 @@ CALLS = {
     "collect, one by one": lambda store: store.collect(batch=1),
     "collect, dry run": lambda store: store.collect(dry_run=True),
 }
+pytestmark = pytest.mark.usefixtures("without_pauses")
 STRIKES = [
     ("sqlite", interrupted),
     ("postgresql", disk_full),
@@ -62,38 +56,10 @@ STRIKES = [
 ]
 
 
-@pytest.fixture(scope="module")
-def databases(request):
-    """One for each engine, made when it is first asked for."""
-    made = {}
-    with tempfile.TemporaryDirectory(prefix="imagestore-", dir=MEMORY if MEMORY.is_dir() else None) as folder:
-
-        def database(engine):
-            if engine not in made:
-                place = Path(folder, engine)
-                place.mkdir()
-                if engine == "sqlite":
-                    url = f"sqlite:///{shutil.copy(request.getfixturevalue('sqlite_template'), place)}"
-                else:
-                    server = request.getfixturevalue("postgres_server")
-                    url = server.create_database(template=request.getfixturevalue("postgres_template"))
-                made[engine] = LayerDatabase(url, place)
-            return made[engine]
-
-        yield database
-        for each in made.values():
-            each.engine.dispose()
-
-
-@pytest.fixture(autouse=True)
-def without_pauses(monkeypatch):
-    monkeypatch.setattr(bind, "_PAUSE", 0.0)
-
-
 @pytest.mark.parametrize(("engine", "strike"), STRIKES)
 @pytest.mark.parametrize("name", CALLS)
-def test_a_write_is_whole_or_not_at_all(databases, engine, strike, name):
-    call, database = CALLS[name], databases(engine)
+def test_a_write_is_whole_or_not_at_all(layer_databases, engine, strike, name):
+    call, database = CALLS[name], layer_databases(engine)
     database.restore()
     before = database.settled()
     database.restore()
@@ -120,8 +86,8 @@ def test_a_write_is_whole_or_not_at_all(databases, engine, strike, name):
 
 
 @pytest.mark.parametrize(("engine", "strike"), STRIKES)
-def test_a_place_is_claimed_or_not_at_all(databases, engine, strike, tmp_path):
-    database = databases(engine)
+def test_a_place_is_claimed_or_not_at_all(layer_databases, engine, strike, tmp_path):
+    database = layer_databases(engine)
     for number in range(1, 200):
         forget_content(database)
         folder = tmp_path / str(number)
