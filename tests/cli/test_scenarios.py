@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import io
 import json
 import re
-import tarfile
 from pathlib import Path
 
 import pytest
 
 from imagestore.docker.rules import resolve
-from imagestore.image import Image
-from imagestore.sql import sizes
 
 ROOT = Path(__file__).parents[2]
-DATA = ROOT / "tests/data"
-SCENARIOS = {each["name"]: each["steps"] for each in json.loads((DATA / "docker-scenarios.json").read_text())}
+DATA = ROOT / "tests/archives/data"
+SCENARIOS = {each["name"]: each["steps"] for each in json.loads((DATA / "scenarios.json").read_text())}
 LISTED = re.findall(
     r"^\| `(\w+)` \|",
     (ROOT / "docs/from-docker.md").read_text().split("## Deliberate differences")[1].split("\n## ")[0],
@@ -24,33 +20,7 @@ LISTED = re.findall(
 )
 PREFIX = re.compile(r"^(?:Error response from daemon|Error parsing reference|Error|imagestore): ")
 SUBJECT = re.compile(r"""^(?:".*"|'.*) is not a valid repository/tag: """)
-VERBS = {"images", "tag", "rmi", "history", "save"}
-
-
-def load(store, name):
-    """What ``docker load`` does with such an archive: images, the sizes of their layers, tags, and at the end parents."""
-    with tarfile.open(DATA / "archives" / name) as tar:
-        members = {member.name: tar.extractfile(member).read() for member in tar}
-    parents = {}
-    for entry in json.loads(members["manifest.json"]):
-        image = Image.from_json(members[entry["Config"]])
-        image_id = store.create(image.raw_json)
-        told = [
-            (link.chain_id, files_size(members[layer]))
-            for link, layer in zip(image.stack, entry["Layers"], strict=True)
-        ]
-        store._bind.write(sizes.set_many, told)
-        for tag in entry["RepoTags"] or []:
-            store.references.add_tag(tag, image_id, force=True)
-        parents[image_id] = entry.get("Parent")
-    for image_id, parent in parents.items():
-        if parent:
-            store.set_parent(image_id, parent)
-
-
-def files_size(layer):
-    with tarfile.open(fileobj=io.BytesIO(layer)) as tar:
-        return sum(member.size for member in tar)
+VERBS = {"images", "tag", "rmi", "history", "load", "save"}
 
 
 def ours(command):
@@ -60,6 +30,8 @@ def ours(command):
     if verb == "inspect":
         template = arguments.pop(arguments.index("--format") + 1) if "--format" in arguments else None
         return ["inspect", *(each for each in arguments if each != "--format")], template, None
+    if verb == "load":
+        arguments[-1] = str(DATA / arguments[-1])
     if verb not in VERBS:
         return [verb, *arguments], None, "verbs"
     template = None
@@ -143,8 +115,6 @@ def run_scenario(cli, store, steps):
             of = step.get("of") or step["parent_of"]
             image_id = resolve(store, of)
             assert step["value"] == (image_id if "of" in step else store.get_parent(image_id))
-        elif step["cmd"][0] == "load":
-            load(store, step["cmd"][-1])
         else:
             met |= run_step(cli, step)
             prune(cli, store, step["stdout"])
@@ -175,8 +145,11 @@ DIFFERENCES = {
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_a_scenario(cli, store, name):
-    assert run_scenario(cli, store, SCENARIOS[name]) == DIFFERENCES[name]
+def test_a_scenario(cli, store, tmp_path, name):
+    def command(*arguments):
+        return cli("--content", tmp_path / "content", *arguments)
+
+    assert run_scenario(command, store, SCENARIOS[name]) == DIFFERENCES[name]
 
 
 def test_the_list_of_differences_is_true():
