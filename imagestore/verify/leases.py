@@ -1,4 +1,4 @@
-"""Leases: each has an ID, a time and labels that can be read, and what holds layers is there, as are they."""
+"""Leases: each has an ID, a time and labels that can be read; each that holds layers is there, and so are these."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def _is_time(text: str) -> bool:
 def _are_labels(text: str) -> bool:
     try:
         labels = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return isinstance(labels, dict) and all(isinstance(label, str) for label in labels.values())
 

@@ -99,13 +99,24 @@ def test_a_time_that_is_none(store, expires):
 
 
 @pytest.mark.parametrize(
-    "labels", ["", "{", "null", "[]", '"text"', '{"job": 7}', '{"job": null}', '{"job": {"a": "b"}}']
+    "labels",
+    [
+        "",
+        "{",
+        "null",
+        "[]",
+        '"text"',
+        '{"job": 7}',
+        '{"job": null}',
+        '{"job": {"a": "b"}}',
+        pytest.param("[" * 100_000, id="deep"),
+    ],
 )
 def test_labels_that_are_none(store, labels):
     write_lease(store, labels=labels)
     ((subject, cause),) = found(store)
     assert subject == LEASE
-    assert f"its labels are {labels!r}, which is no JSON object of texts" in cause
+    assert f"its labels are {labels[:100]!r}, which is no JSON object of texts" in cause
 
 
 def test_all_that_is_wrong_with_one(store):
