@@ -209,7 +209,11 @@ class InvalidLayerError(InvalidError):
 
 
 class LayerTooLargeError(InvalidError):
-    """A layer with more bytes than a limit allows; the message names the setting."""
+    """A layer with more bytes than a limit allows, or that asks for more memory to be decompressed; ``limit`` names the setting."""
+
+    def __init__(self, limit: str, message: str) -> None:
+        self.limit = limit
+        super().__init__(f"{message}: give a larger {limit} if that is meant")
 
 
 class InvalidArchiveError(InvalidError):
@@ -226,9 +230,9 @@ class InvalidArchiveError(InvalidError):
 class ArchiveLimitError(InvalidArchiveError):
     """An archive that is larger than a limit allows; ``limit`` names it, a field of `imagestore.archive.Limits`."""
 
-    def __init__(self, limit: str, value: int, what: str) -> None:
+    def __init__(self, limit: str, value: int, what: str, *, reason: str = "limit") -> None:
         self.limit = limit
-        super().__init__("limit", f"{what}, more than the limit {limit}={value}: give a larger one if that is meant")
+        super().__init__(reason, f"{what}, more than the limit {limit}={value}: give a larger one if that is meant")
 
 
 class UnusableContentError(InvalidError):

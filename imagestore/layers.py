@@ -73,7 +73,7 @@ class Layers:
 
         Raises:
             InvalidLayerError: it is no tar, or breaks off.
-            LayerTooLargeError: it has more bytes than ``limit``.
+            LayerTooLargeError: it has more bytes than ``limit``, or asks for more than 128 MiB of memory to be decompressed.
             LayerNotFoundError: there is no such parent.
             LeaseExpiredError: the lease has expired meanwhile.
             UnusableContentError: the store has no place for content.

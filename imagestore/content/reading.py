@@ -36,6 +36,7 @@ _MAGIC: Final = (
     ("zstd", re.compile(rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18....", re.DOTALL)),  # a frame, or one to be skipped
 )
 _T = TypeVar("_T")
+_TOO_MUCH: Final = ("requires too much memory", "Memory usage limit")  # in the words of zstd and of lzma
 
 
 class Registered:
@@ -66,7 +67,7 @@ class Registered:
 
         Raises:
             InvalidLayerError: it is no tar, or breaks off.
-            LayerTooLargeError: it has more bytes than the limit.
+            LayerTooLargeError: it has more bytes than the limit, or asks for more memory than the window.
         """
         digest = hashlib.sha256()
         tar = TarSizes()
@@ -74,9 +75,7 @@ class Registered:
             for chunk in plain(self._stream, self._window):
                 self.size += len(chunk)
                 if self.size > self._limit:
-                    raise LayerTooLargeError(
-                        f"the layer's tar has more than {self._limit} bytes: give register() a larger limit= if it is meant"
-                    )
+                    raise LayerTooLargeError("limit", f"the layer's tar has more than {self._limit} bytes")
                 hashed = _begin(beside, len(chunk), digest.update, chunk)  # while it is written
                 tar.feed(chunk)
                 yield chunk
@@ -95,7 +94,8 @@ def plain(stream: BinaryIO, window: int = WINDOW, *, subject: str = "layer") -> 
         subject: what it is, for messages.
 
     Raises:
-        InvalidLayerError: what is compressed is damaged, breaks off, or asks for too much memory.
+        InvalidLayerError: what is compressed is damaged, or breaks off.
+        LayerTooLargeError: it asks for more memory.
 
     Source: moby's ``archive.DecompressStream``.
     """
@@ -140,9 +140,7 @@ def _decompressed(kind: str, data: bytes, stream: BinaryIO, window: int, subject
             except MemoryError:
                 raise
             except Exception as error:  # each of the four has errors of its own
-                raise InvalidLayerError(
-                    f"{kind} cannot decompress the {subject}: {error}; it is damaged, or asks for more than {window >> 20} MiB of memory"
-                ) from error
+                raise _refusal(kind, subject, window, str(error)) from error
             data = b""
             if member.eof:
                 data = member.unused_data or _read(stream, _COMPRESSED)
@@ -157,6 +155,14 @@ def _decompressed(kind: str, data: bytes, stream: BinaryIO, window: int, subject
         yield chunk
     if not member.eof:
         raise InvalidLayerError(f"the {subject} breaks off within what {kind} has compressed: unexpected EOF")
+
+
+def _refusal(kind: str, subject: str, window: int, said: str) -> InvalidLayerError | LayerTooLargeError:
+    if any(words in said for words in _TOO_MUCH):
+        return LayerTooLargeError(
+            "window", f"the {subject} asks for more than {window} bytes of memory to be decompressed with {kind}"
+        )
+    return InvalidLayerError(f"{kind} cannot decompress the {subject}, which is damaged: {said}")
 
 
 def _decompressor(kind: str, window: int) -> _Decompressor:
@@ -194,7 +200,9 @@ class _Gzip:
 
 def _zstd(window: int) -> Any:
     zstd: Any = import_module("compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd")
-    return zstd.ZstdDecompressor(options={zstd.DecompressionParameter.window_log_max: window.bit_length() - 1})
+    least, most = zstd.DecompressionParameter.window_log_max.bounds()
+    log = min(max(window.bit_length() - 1, least), most)
+    return zstd.ZstdDecompressor(options={zstd.DecompressionParameter.window_log_max: log})
 
 
 def _read(stream: BinaryIO, size: int) -> bytes:

@@ -104,7 +104,7 @@ def test_what_follows_and_is_nothing_of_the_kind_is_refused(compress):
 @compressions
 def test_a_limit_ends_what_is_too_large(compress):
     assert register(io.BytesIO(compress(TAR)), limit=len(TAR))[0] == TAR
-    with pytest.raises(LayerTooLargeError, match=r"limit="):
+    with pytest.raises(LayerTooLargeError, match="larger limit"):
         register(io.BytesIO(compress(TAR)), limit=len(TAR) - 1)
 
 
@@ -112,7 +112,7 @@ def test_a_window_that_is_too_large_is_refused():
     options = {zstd.CompressionParameter.window_log: 29, zstd.CompressionParameter.enable_long_distance_matching: 1}
     compressor = zstd.ZstdCompressor(options=options)
     data = compressor.compress(TAR) + compressor.flush()
-    with pytest.raises(InvalidLayerError, match=r"zstd .* asks for more than 128 MiB"):
+    with pytest.raises(LayerTooLargeError, match=r"more than 134217728 bytes .* zstd: give a larger window"):
         register(io.BytesIO(data))
 
 
@@ -224,5 +224,5 @@ def test_who_reads_a_part_may_close():
 @given(st.binary(max_size=400))
 def test_any_stream_is_a_layer_or_refused(data):
     for magic in (b"", b"\x1f\x8b\x08", b"BZh9", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd"):
-        with suppress(InvalidLayerError):
+        with suppress(InvalidLayerError, LayerTooLargeError):
             register(io.BytesIO(magic + data))
