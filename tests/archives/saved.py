@@ -3,50 +3,22 @@
 from __future__ import annotations
 
 import io
-import json
-import os
 import tarfile
-from pathlib import Path
 
+from imagestore.archive.loading import load
 from imagestore.archive.writing import File, Folder, Link, header
-from imagestore.content.reading import plain
-from imagestore.digest import Digest
-from imagestore.image import Image
+from tests.archives.recorded import ARCHIVES, cases
 
-ARCHIVES = Path(os.environ.get("IMAGESTORE_ARCHIVES", Path(__file__).parent / "data"))
-CASES = {case["name"]: case for case in json.loads((ARCHIVES / "cases.json").read_text()) if "save" in case}
+CASES = {name: case for name, case in cases("cases.json").items() if "save" in case}
 SAVED = {name: case["save"] for name, case in CASES.items() if case["save"]["exit"] == 0}
 FAMILY = "daemon-siblings"  # base:1, and left:1 and right:1 on it
 
 
 def fill(store, name):
-    """Give a store the images of a case, as its daemon saved them; the bytes of layers are found in the archive that it had loaded."""
-    texts = {entry["name"]: entry["text"].encode() for entry in SAVED[name]["entries"] if "text" in entry}
-    layers = {str(Digest.from_bytes(data)): data for data in files_of(ARCHIVES / CASES[name]["file"])}
-    manifest = json.loads(texts["manifest.json"])
-    for item in manifest:
-        image = Image.from_json(texts[item["Config"]])
-        with store.lease() as lease:
-            for link in image.stack:
-                store.layers.register(io.BytesIO(layers[str(link.diff_id)]), link.parent, lease=lease)
-            store.create(image.raw_json)
-        for tag in item["RepoTags"] or ():
-            store.references.add_tag(tag, image.image_id)
-    for item in manifest:
-        if "Parent" in item:
-            store.set_parent(f"sha256:{item['Config'].removesuffix('.json')}", item["Parent"])
-
-
-def files_of(path):
-    """All files in an archive, plain."""
-    with path.open("rb") as file:
-        data = b"".join(plain(file))
-    with tarfile.open(fileobj=io.BytesIO(data)) as tar:
-        return [b"".join(plain(io.BytesIO(read(tar, member)))) for member in tar if member.isfile()]
-
-
-def read(tar, name):
-    return tar.extractfile(name).read()
+    """Load what the daemon had loaded before it saved."""
+    case = CASES[name]
+    for file in (*case.get("before", ()), case["file"]):
+        load(store, ARCHIVES / file)
 
 
 def with_times_of(saved, archive):

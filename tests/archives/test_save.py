@@ -6,7 +6,6 @@ import io
 import json
 import re
 import tarfile
-from pathlib import Path
 
 import pytest
 
@@ -26,19 +25,10 @@ from imagestore.errors import (
 )
 from imagestore.store import Store
 from imagestore.testing.makers import make_config, make_diff_id, make_digest, make_layer
-from tests.archives.saved import ARCHIVES, CASES, FAMILY, SAVED, fill, read, with_times_of
+from tests.archives.recorded import differences
+from tests.archives.saved import CASES, FAMILY, SAVED, fill, with_times_of
 
-DIFFERENCES = re.findall(
-    r"^\| `([\w-]+)` \|",
-    (Path(__file__).parents[2] / "docs/from-docker.md").read_text().split("## Archives")[1].split("\n## ")[0],
-    re.MULTILINE,
-)
-
-
-@pytest.fixture
-def stocked(store, tmp_path):
-    """A store with a place for content, on one engine and then on the other."""
-    return Store(store.engine, content=tmp_path / "content")
+DIFFERENCES = differences("save")
 
 
 @pytest.fixture
@@ -55,7 +45,7 @@ def saved(store, *names, **options):
 
 def manifest_of(archive):
     with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
-        return json.loads(read(tar, "manifest.json"))
+        return json.loads(tar.extractfile("manifest.json").read())
 
 
 def tags_of(archive):
@@ -84,14 +74,13 @@ def test_enough_has_been_compared():
 def test_an_image_without_layers(stocked):
     assert CASES["no-layers"]["save"]["exit"] == 1
     assert "save-without-layers" in DIFFERENCES
-    with tarfile.open(ARCHIVES / "no-layers.tar") as tar:
-        image_id = stocked.create(read(tar, json.loads(read(tar, "manifest.json"))[0]["Config"]))
-    stocked.references.add_tag("app:1", image_id)
-    with tarfile.open(fileobj=io.BytesIO(saved(stocked, "app:1"))) as tar:
+    fill(stocked, "no-layers")
+    (name,) = CASES["no-layers"]["save"]["names"]
+    archive = saved(stocked, name)
+    (image_id,) = stocked.map()
+    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
         assert tar.getnames() == [f"{image_id.hex}.json", "manifest.json"]
-        assert json.loads(read(tar, "manifest.json")) == [
-            {"Config": f"{image_id.hex}.json", "RepoTags": ["app:1"], "Layers": []}
-        ]
+    assert manifest_of(archive) == [{"Config": f"{image_id.hex}.json", "RepoTags": [name], "Layers": []}]
 
 
 def test_an_image_of_another_system(stocked):

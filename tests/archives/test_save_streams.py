@@ -20,8 +20,7 @@ OPTIONS: list[dict[str, Any]] = [{}, {"format": "oci"}, {"format": "oci", "compr
 
 
 @pytest.fixture
-def family(store, tmp_path):
-    stocked = Store(store.engine, content=tmp_path / "content")
+def family(stocked):
     fill(stocked, FAMILY)
     return stocked
 

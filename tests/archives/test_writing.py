@@ -8,7 +8,7 @@ import tarfile
 import pytest
 
 from imagestore.archive.writing import File, Folder, Link, header, write_tar
-from tests.archives.saved import ARCHIVES
+from tests.archives.recorded import ARCHIVES
 
 LARGE = 8**11  # one more than a header can say
 
