@@ -133,22 +133,35 @@ class _StatedID(ImageID):
         return f"ImageID({str.__repr__(self)})"
 
 
-class DiffID(str):
+class _LayerID(str):
+    """What names layers: a SHA-256 digest wherever it is in the trie, else any string."""
+
+    __slots__ = ()
+
+    @classmethod
+    def from_raw(cls, raw: bytes) -> Self:
+        """The one that is the SHA-256 digest of these 32 raw bytes, as SQL columns hold them."""
+        return str.__new__(cls, "sha256:" + raw.hex())
+
+    @property
+    def raw(self) -> bytes:
+        """The 32 bytes of one for which `is_sha256` is true; not checked again."""
+        return bytes.fromhex(self[7:])
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str.__repr__(self)})"
+
+
+class DiffID(_LayerID):
     """The digest of a layer's uncompressed tar. Go's image package accepts any string, so it is not checked here."""
 
     __slots__ = ()
 
-    def __repr__(self) -> str:
-        return f"DiffID({str.__repr__(self)})"
 
-
-class ChainID(str):
+class ChainID(_LayerID):
     """The identity of a stack of layers, from the lowest to the topmost; empty for no layers."""
 
     __slots__ = ()
-
-    def __repr__(self) -> str:
-        return f"ChainID({str.__repr__(self)})"
 
 
 def chain_id(diff_ids: Iterable[str]) -> ChainID:

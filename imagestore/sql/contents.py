@@ -100,7 +100,7 @@ def find(connection: Connection, chain_id: ChainID) -> tuple[str, int, DiffID]:
     if row is None:
         raise LayerNotFoundError(chain_id)
     name, size, raw = row
-    return name, size, DiffID("sha256:" + raw.hex())
+    return name, size, DiffID.from_raw(raw)
 
 
 def find_many(connection: Connection, diff_ids: Sequence[DiffID]) -> dict[DiffID, tuple[str, int]]:

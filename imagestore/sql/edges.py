@@ -130,7 +130,7 @@ def hold(connection: Connection, image_id: Digest) -> Child | None:
         ImageID.trusted(image_id),
         None if parent is None else ImageID.from_raw(parent),
         bool(sees_snapshot),
-        None if top is None else ChainID("sha256:" + top.hex()),
+        None if top is None else ChainID.from_raw(top),
     )
 
 

@@ -187,7 +187,7 @@ def hold(connection: Connection, links: Sequence[Link]) -> ChainID | None:
     missing = links
     while missing:
         row = _HOLD_HIGHEST.first(connection, **_chains(reversed(links)))
-        highest = None if row is None else _chain_of(row[0])
+        highest = None if row is None else ChainID.from_raw(row[0])
         place = next((place for place, link in enumerate(links) if link.chain_id == highest), -1)
         missing = links[place + 1 :]
         if missing and _insert(connection, missing) == len(missing):
@@ -232,7 +232,7 @@ def require_many(connection: Connection, stacks: Iterable[Sequence[Link]]) -> No
             raise LayerNotFoundError(top.chain_id)
     lacking = _WITHOUT_CONTENT.first(connection, **_chains(highest))
     if lacking is not None:
-        raise LayerNotFoundError(_chain_of(lacking[0]))
+        raise LayerNotFoundError(ChainID.from_raw(lacking[0]))
 
 
 def top_of(links: Sequence[Link]) -> ChainID | None:
@@ -249,8 +249,8 @@ def free(connection: Connection, top: ChainID | None) -> Freed:
     while top is not None:
         held = _DEEPEST
         if connection.dialect.name == "postgresql":
-            held = len(_HOLD_ALONE.all(connection, chain=_raw(top)))
-        rows = _DELETE_ALONE.all(connection, chain=_raw(top), held=held)
+            held = len(_HOLD_ALONE.all(connection, chain=top.raw))
+        rows = _DELETE_ALONE.all(connection, chain=top.raw, held=held)
         removed = {layer.chain_id: layer for layer in starmap(_layer_of, rows)}
         removed_down = []
         while top in removed:
@@ -295,7 +295,9 @@ def lease_many(connection: Connection, chains: Sequence[ChainID], lease: str) ->
     """
     if not chains:
         return []
-    there = [_chain_of(raw) for (raw,) in _HOLD_EXISTING.all(connection, chains=joined(chains), count=len(chains))]
+    there = [
+        ChainID.from_raw(raw) for (raw,) in _HOLD_EXISTING.all(connection, chains=joined(chains), count=len(chains))
+    ]
     if there:
         connection.execute(_INSERT_LEASED, [{"lease": lease, "chain_id": chain} for chain in there])
     return there
@@ -324,7 +326,7 @@ def _insert(connection: Connection, new: Sequence[Link], size: int | None = None
     return _INSERT.run_many(
         connection,
         [
-            {"chain_id": _raw(chain), "diff_id": _raw(diff_id), "parent": parent and _raw(parent), "size": size}
+            {"chain_id": chain.raw, "diff_id": diff_id.raw, "parent": parent and parent.raw, "size": size}
             for chain, diff_id, parent in new
         ],
     )
@@ -336,15 +338,15 @@ def _chains(links: Iterable[Link]) -> dict[str, Any]:
 
 
 def _hold_one(connection: Connection, chain_id: ChainID) -> bool:
-    return _HOLD_HIGHEST.first(connection, chains=_raw(chain_id), count=1) is not None
+    return _HOLD_HIGHEST.first(connection, chains=chain_id.raw, count=1) is not None
 
 
 def _hold_existing(connection: Connection, links: Iterable[Link]) -> set[ChainID]:
-    return {_chain_of(raw) for (raw,) in _HOLD_EXISTING.all(connection, **_chains(links))}
+    return {ChainID.from_raw(raw) for (raw,) in _HOLD_EXISTING.all(connection, **_chains(links))}
 
 
 def _told(connection: Connection, freed: Sequence[StoredLayer], below: ChainID | None) -> list[LayerMetadata]:
-    size = 0 if below is None else _SIZE.first(connection, chain=_raw(below))[0]
+    size = 0 if below is None else _SIZE.first(connection, chain=below.raw)[0]
     told = []
     for layer in reversed(freed):
         size += layer.size or 0
@@ -353,13 +355,5 @@ def _told(connection: Connection, freed: Sequence[StoredLayer], below: ChainID |
 
 
 def _layer_of(chain: bytes, diff_id: bytes, parent: bytes | None, size: int | None) -> StoredLayer:
-    below = None if parent is None else _chain_of(parent)
-    return StoredLayer(_chain_of(chain), DiffID("sha256:" + diff_id.hex()), below, size)
-
-
-def _raw(digest: str) -> bytes:
-    return bytes.fromhex(digest[7:])
-
-
-def _chain_of(raw: bytes) -> ChainID:
-    return ChainID("sha256:" + raw.hex())
+    below = None if parent is None else ChainID.from_raw(parent)
+    return StoredLayer(ChainID.from_raw(chain), DiffID.from_raw(diff_id), below, size)

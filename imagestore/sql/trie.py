@@ -291,7 +291,7 @@ def bases(connection: Connection, image_id: ImageID, after: Base | None, limit: 
     *others, (_, lowest, _, wanted) = found
     if after is not None and not others and not wanted:
         raise InvalidError(f"a page of the bases of {image_id} cannot follow {after.image_id}, which is none of them")
-    return [Base(ImageID.from_raw(raw), lowest + 1 - above, _chain_id(chain)) for raw, above, chain, _ in others]
+    return [Base(ImageID.from_raw(raw), lowest + 1 - above, ChainID.from_raw(chain)) for raw, above, chain, _ in others]
 
 
 def derived(connection: Connection, image_id: ImageID, after: Derived | None, limit: int) -> list[Derived]:
@@ -335,7 +335,7 @@ def shared_layers(connection: Connection, image_id: ImageID, other: ImageID) -> 
             if TOP.first(connection, image_id=each.raw) is None:
                 raise ImageNotFoundError(each)
     return [
-        StoredLayer(_chain_id(chain), DiffID("sha256:" + diff_id.hex()), parent and _chain_id(parent), size, kept)
+        StoredLayer(ChainID.from_raw(chain), DiffID.from_raw(diff_id), parent and ChainID.from_raw(parent), size, kept)
         for chain, diff_id, parent, size, kept in found
     ]
 
@@ -348,7 +348,3 @@ def _check_place(connection: Connection, image_id: ImageID, after: Derived | Non
         raise InvalidError(
             f"a page of what is derived from {image_id} cannot follow {after.image_id}, which is not the last of one"
         )
-
-
-def _chain_id(raw: bytes) -> ChainID:
-    return ChainID("sha256:" + raw.hex())

@@ -16,20 +16,20 @@ Size: Final = BigInteger().with_variant(Integer(), "sqlite")
 """A number of bytes: 64 bits on both engines."""
 
 
-class SHA256(TypeDecorator[Digest]):
+class SHA256(TypeDecorator[Any]):
     """A SHA-256 digest: 32 bytes in SQL (BLOB, BYTEA), a `Digest` in Python."""
 
     impl = LargeBinary
     cache_ok = True
-    made: type[Digest] = Digest
+    made: type[Digest | DiffID | ChainID] = Digest
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> bytes | None:
         """A digest's raw bytes; None stays None."""
         return None if value is None else (value if isinstance(value, Digest) else Digest(value)).raw
 
-    def process_result_value(self, value: Any, dialect: Dialect) -> Digest | None:
+    def process_result_value(self, value: Any, dialect: Dialect) -> Digest | DiffID | ChainID | None:
         """The digest of raw bytes; None stays None."""
-        return None if value is None else self.made.trusted("sha256:" + value.hex())
+        return None if value is None else self.made.from_raw(value)
 
 
 class ImageIDType(SHA256):
@@ -43,17 +43,11 @@ class ChainIDType(SHA256):
     """A SHA-256 digest that comes back as a `ChainID`."""
 
     cache_ok = True
-
-    def process_result_value(self, value: Any, dialect: Dialect) -> Any:
-        """The chain ID of raw bytes; None stays None."""
-        return None if value is None else ChainID("sha256:" + value.hex())
+    made = ChainID
 
 
 class DiffIDType(SHA256):
     """A SHA-256 digest that comes back as a `DiffID`."""
 
     cache_ok = True
-
-    def process_result_value(self, value: Any, dialect: Dialect) -> Any:
-        """The diff ID of raw bytes; None stays None."""
-        return None if value is None else DiffID("sha256:" + value.hex())
+    made = DiffID

@@ -200,7 +200,7 @@ class LineageContract(StoreSubject):
         for call in calls:
             assert missing in str(refusal(ImageNotFoundError, call, missing))
             refusal(InvalidDigestError, call, "no digest")
-        place = Derived(there, None, bytes.fromhex(store.get(there).stack[-1].chain_id[7:]))
+        place = Derived(there, None, store.get(there).stack[-1].chain_id.raw)
         refusal(ImageNotFoundError, lineage.derived, missing, place)
 
     def test_pages_of_nothing(self) -> None:
