@@ -198,7 +198,7 @@ def read_blob(archive: Archive, descriptor: Descriptor, subject: str) -> bytes:
         ArchiveLimitError: it is larger than ``limits.document``.
     """
     find_blob(archive, descriptor, subject)
-    data = archive.read(_path(descriptor))
+    data = archive.read(blob_path(descriptor))
     _check_bytes(descriptor, data, f"{subject} has other bytes than its digest says")
     return data
 
@@ -210,7 +210,7 @@ def find_blob(archive: Archive, descriptor: Descriptor, subject: str) -> Body:
         InvalidArchiveError: the digest is none, the blob is not there, or it has another size.
     """
     _check_digest(descriptor, subject)
-    path = _path(descriptor)
+    path = blob_path(descriptor)
     if path not in archive:
         raise InvalidArchiveError(
             "missing-blob", f"{subject} is not in the archive: there is no {path}; save the image with all its blobs"
@@ -257,7 +257,8 @@ def _check_bytes(descriptor: Descriptor, data: bytes, what: str) -> None:
         raise InvalidArchiveError("digest-mismatch", f"{what}: they have {algorithm}:{found}; {_REMEDY}")
 
 
-def _path(descriptor: Descriptor) -> str:
+def blob_path(descriptor: Descriptor) -> str:
+    """Where the layout has the blob of a descriptor, whose digest has been checked."""
     return f"blobs/{descriptor.digest.replace(':', '/')}"
 
 

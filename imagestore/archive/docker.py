@@ -12,8 +12,9 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from imagestore import v1
-from imagestore.archive.loading import LayerFile, Loading
+from imagestore.archive.limits import Limits
 from imagestore.archive.source import Archive
+from imagestore.archive.taking import LayerFile, Taker
 from imagestore.archive.tree import Body
 from imagestore.digest import ImageID
 from imagestore.errors import ArchiveLimitError, InvalidArchiveError, InvalidImageError, InvalidReferenceError
@@ -65,7 +66,7 @@ _REPOSITORIES: Final = Map(TEXT_MAP)
 _STEPS: Final = Slice(HISTORY)
 
 
-def load(archive: Archive, loading: Loading) -> None:
+def load(archive: Archive, taker: Taker) -> None:
     """Load the images of a manifest.json.
 
     Raises:
@@ -74,22 +75,25 @@ def load(archive: Archive, loading: Loading) -> None:
     Source: moby's ``tarexport.Load``.
     """
     items: tuple[ManifestItem, ...] = _decoded(_MANIFEST, archive.read(MANIFEST), first=True) or ()
-    _check_limits(items, loading)
+    _check_limits(items, archive.limits)
     loaded: dict[Body, _Loaded] = {}
     links: dict[tuple[ImageID, str], None] = {}
+    ids: list[ImageID] = []
     for item in items:
-        body = archive.file(item.config)
-        if body in loaded:
-            _add_again(archive, loading, item, loaded[body])
-        else:
-            loaded[body] = _add(archive, loading, item)
-        links[loaded[body].id, item.parent] = None
-    _link(loading, links, {each.id: each for each in loaded.values()})
+        with taker.attempt():
+            body = archive.file(item.config)
+            if body in loaded:
+                _add_again(archive, taker, item, loaded[body])
+            else:
+                loaded[body] = _add(archive, taker, item)
+            ids.append(loaded[body].id)
+            links[ids[-1], item.parent] = None
+    _link(taker, links, {each.id: each for each in loaded.values()})
     if not (items and items[-1].repo_tags):
-        loading.tell("".join(f"Loaded image ID: {each.id}\n" for each in loading.loaded))
+        taker.tell("".join(f"Loaded image ID: {each}\n" for each in ids))
 
 
-def load_legacy(archive: Archive, loading: Loading) -> None:
+def load_legacy(archive: Archive, taker: Taker) -> None:
     """Load the images of the layout before 1.10: a folder each, and the file "repositories".
 
     Raises:
@@ -99,9 +103,10 @@ def load_legacy(archive: Archive, loading: Loading) -> None:
     """
     loaded: dict[str, ImageID] = {}
     for folder in archive.tree.folders():
-        _load_ancestry(archive, loading, loaded, folder)
+        with taker.attempt():
+            _load_ancestry(archive, taker, loaded, folder)
     repositories = _decoded(_REPOSITORIES, archive.read(REPOSITORIES), first=True) or {}
-    loading.add_tags(_named(repositories, loaded))
+    taker.add_tags(_named(repositories, loaded))
 
 
 class _Loaded(NamedTuple):
@@ -114,8 +119,7 @@ class _Loaded(NamedTuple):
     history_before: bytes
 
 
-def _check_limits(items: tuple[ManifestItem, ...], loading: Loading) -> None:
-    limits = loading.limits
+def _check_limits(items: tuple[ManifestItem, ...], limits: Limits) -> None:
     if len(items) > limits.images:
         raise ArchiveLimitError("images", limits.images, f"{MANIFEST} names {len(items)} images")
     layers = max((len(item.layers or ()) for item in items), default=0)
@@ -123,25 +127,25 @@ def _check_limits(items: tuple[ManifestItem, ...], loading: Loading) -> None:
         raise ArchiveLimitError("layers", limits.layers, f"an image of {MANIFEST} has {layers} layers")
 
 
-def _add(archive: Archive, loading: Loading, item: ManifestItem) -> _Loaded:
+def _add(archive: Archive, taker: Taker, item: ManifestItem) -> _Loaded:
     image = _image(archive.read(item.config))
     _check_os(image.os)
     diff_ids = (image.rootfs.diff_ids if image.rootfs else None) or ()
     _check_layers(item, len(diff_ids))
-    loading.add_layers(image, _layer_files(archive, item))
+    taker.add_layers(image, _layer_files(archive, item))
     image.check_history()
-    loading.add_image(image, _tags(item))
+    taker.add_image(image, _tags(item))
     steps = image.history
     digests = (sha256(encode(_STEPS, each)).digest() for each in (steps, steps[:-1]))
     return _Loaded(image.image_id, len(diff_ids), len(steps), *digests)
 
 
-def _add_again(archive: Archive, loading: Loading, item: ManifestItem, known: _Loaded) -> None:
+def _add_again(archive: Archive, taker: Taker, item: ManifestItem, known: _Loaded) -> None:
     """Give an image that this load has added the tags that it has in another place, and read nothing again."""
     _check_layers(item, known.layers)
     for _ in _layer_files(archive, item):
         pass
-    loading.add_again(known.id, _tags(item))
+    taker.add_again(known.id, _tags(item))
 
 
 def _check_layers(item: ManifestItem, actual: int) -> None:
@@ -155,7 +159,7 @@ def _check_layers(item: ManifestItem, actual: int) -> None:
 def _layer_files(archive: Archive, item: ManifestItem) -> Iterator[LayerFile]:
     """The layers of an image, each looked up in its turn; of one that is not there, who reads it is told."""
     for path in item.layers or ():
-        yield LayerFile(archive.named(path))
+        yield LayerFile(archive.named(path), path)
 
 
 def _tags(item: ManifestItem) -> Iterator[Reference]:
@@ -173,7 +177,7 @@ def _parsed(text: str) -> Reference:
         raise InvalidArchiveError("invalid-reference", error.reason) from error
 
 
-def _link(loading: Loading, links: Mapping[tuple[ImageID, str], None], loaded: Mapping[str, _Loaded]) -> None:
+def _link(taker: Taker, links: Mapping[tuple[ImageID, str], None], loaded: Mapping[str, _Loaded]) -> None:
     """Set the parents that are in the archive too (moby's ``validatedParentLinks``, ``checkValidParent``)."""
     for image_id, parent_id in links:
         parent = loaded.get(parent_id)
@@ -183,10 +187,10 @@ def _link(loading: Loading, links: Mapping[tuple[ImageID, str], None], loaded: M
         is_next = image.steps == parent.steps + 1 and image.history_before == parent.history
         if not is_next and (image.steps or parent.steps):
             raise InvalidArchiveError("parent", f"image {parent_id} is not a valid parent for {image_id}")
-        loading.store.set_parent(image_id, parent_id)
+        taker.set_parent(image_id, parent.id)
 
 
-def _load_ancestry(archive: Archive, loading: Loading, loaded: dict[str, ImageID], folder: str) -> None:
+def _load_ancestry(archive: Archive, taker: Taker, loaded: dict[str, ImageID], folder: str) -> None:
     """Load the image in a folder, and before it those that it was made from (moby's ``legacyLoadImage``)."""
     pending = {folder: None}  # each was made from the next
     while pending:
@@ -200,29 +204,30 @@ def _load_ancestry(archive: Archive, loading: Loading, loaded: dict[str, ImageID
         if image.parent in pending:
             raise InvalidArchiveError("schema", f"image {image.parent} is its own ancestor")
         if not image.parent or image.parent in loaded:
-            loaded[old_id] = _load_v1(archive, loading, old_id, document, loaded.get(image.parent))
+            loaded[old_id] = _load_v1(archive, taker, old_id, document, loaded.get(image.parent))
             continue
-        if len(pending) == loading.limits.layers:
-            raise ArchiveLimitError("layers", loading.limits.layers, f"image {folder} has more layers")
+        if len(pending) == archive.limits.layers:
+            raise ArchiveLimitError("layers", archive.limits.layers, f"image {folder} has more layers")
         pending[image.parent] = None
 
 
-def _load_v1(archive: Archive, loading: Loading, old_id: str, document: bytes, parent_id: ImageID | None) -> ImageID:
-    parent = None if parent_id is None else loading.store.get(parent_id)
+def _load_v1(archive: Archive, taker: Taker, old_id: str, document: bytes, parent_id: ImageID | None) -> ImageID:
+    parent = None if parent_id is None else taker.get(parent_id)
     rootfs = (parent.rootfs if parent else None) or RootFS()
-    written = loading.layer(archive.file(f"{old_id}/layer.tar"), old_id)
-    loading.link(written, rootfs.chain_id or None)
+    path = f"{old_id}/layer.tar"
+    written = taker.layer(LayerFile(archive.file(path), path), old_id)
+    taker.link(written, rootfs.chain_id or None)
     history = (*(parent.history if parent else ()), v1.history_from_config(document, empty_layer=False))
     config = v1.make_config_from_v1_config(document, rootfs.append(written.diff_id), history)
-    if len(config) > loading.limits.document:
+    if len(config) > archive.limits.document:
         raise ArchiveLimitError(
-            "document", loading.limits.document, f"with its history, image {old_id} has {len(config)} bytes"
+            "document", archive.limits.document, f"with its history, image {old_id} has {len(config)} bytes"
         )
     image = _image(config)
     image.check_history()
-    loading.add_image(image)
+    taker.add_image(image)
     if parent is not None:
-        loading.store.set_parent(image.image_id, parent.image_id)
+        taker.set_parent(image.image_id, parent.image_id)
     return image.image_id
 
 

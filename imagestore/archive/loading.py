@@ -8,24 +8,24 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, BinaryIO, Final, NamedTuple, TypeVar, cast
 
 from sqlalchemy import Connection
 
+from imagestore.archive import docker, oci
 from imagestore.archive.limits import Limits
 from imagestore.archive.messages import Line, Progress, Report
-from imagestore.archive.source import HashedStream, Kept, opened
+from imagestore.archive.source import Archive, opened
+from imagestore.archive.taking import LayerFile, Taker, check_diff_id, read_layer
 from imagestore.archive.tree import Body
 from imagestore.bind import EngineBind
 from imagestore.content.place import delete
 from imagestore.digest import ChainID, ImageID, chain_id, is_sha256
 from imagestore.errors import (
     ArchiveLimitError,
-    InvalidArchiveError,
     InvalidError,
-    InvalidLayerError,
     ReferenceNotFoundError,
     UnusableContentError,
 )
@@ -89,36 +89,26 @@ def load(
 
     Source: moby's ``tarexport.Load``.
     """
-    from imagestore.archive import docker, oci  # they add images through this module
-
     with _loading(store, limits, lease, report) as loading, opened(source, limits, loading.keep) as archive:
-        if "manifest.json" in archive:
-            docker.load(archive, loading)
-        elif "index.json" in archive or "oci-layout" in archive:
-            oci.load(archive, loading, platform)
-        else:
-            docker.load_legacy(archive, loading)
+        read_archive(archive, loading, platform)
         return loading.loaded
 
 
-class LayerFile(NamedTuple):
-    """Where an archive has a layer.
-
-    Attributes:
-        body: its bytes, plain or compressed.
-        digest: of these bytes, where the archive says it and it is to be compared; empty elsewhere.
-    """
-
-    body: Body
-    digest: str = ""
+def read_archive(archive: Archive, taker: Taker, platform: str | None) -> None:
+    """Hand all images of an archive to a taker, whatever its format is."""
+    if docker.MANIFEST in archive:
+        docker.load(archive, taker)
+    elif "index.json" in archive or "oci-layout" in archive:
+        oci.load(archive, taker, platform)
+    else:
+        docker.load_legacy(archive, taker)
 
 
 class Loading:
-    """One load. The readers of the formats call it in the order in which docker does things.
+    """One load: the `imagestore.archive.taking.Taker` that stores what the readers hand it.
 
     Attributes:
         loaded: the images so far.
-        limits: how much the archive may ask for.
     """
 
     def __init__(
@@ -129,8 +119,8 @@ class Loading:
         report: Report | None,
         own: HeldLease | None = None,
     ) -> None:
-        self.store = store
-        self.limits = limits
+        self._store = store
+        self._limits = limits
         self.loaded: list[LoadedImage] = []
         self._lease = lease
         self._own = own
@@ -139,8 +129,12 @@ class Loading:
         self._unlinked: set[str] = set()
         self._renewed = time.monotonic()
 
+    def attempt(self) -> AbstractContextManager[None]:
+        """Nothing: the first refusal ends a load."""
+        return nullcontext()
+
     def tell(self, text: str) -> None:
-        """Report a line, given with its end."""
+        """Report a line."""
         if self._report is not None:
             self._report(Line(text))
 
@@ -149,62 +143,45 @@ class Loading:
         return self._write(stream, _short(name), size)
 
     def add_layers(self, image: Image, files: Iterable[LayerFile]) -> None:
-        """Let all layers of an image be there, held by the lease; each is read where it is not.
-
-        Args:
-            image: has a root filesystem.
-            files: as many as it has layers; each is asked for when those before it are there.
-
-        Raises:
-            InvalidArchiveError: one has another diff ID than the configuration says, or the file another digest.
-        """
+        """Let all layers of an image be there, held by the lease; each is read where it is not."""
         parent: ChainID | None = None
         diff_ids = image.rootfs.diff_ids if image.rootfs else ()
         for place, (diff_id, file) in enumerate(zip(diff_ids, files, strict=True)):
             if is_sha256(diff_id):
                 chain = chain_id([diff_id] if parent is None else [parent, diff_id])
-                if self.store.layers.hold(chain, lease=self._lease) is not None:
+                if self._store.layers.hold(chain, lease=self._lease) is not None:
                     parent = chain
                     continue
-            written = self._layer(file, diff_id)
-            if written.diff_id != diff_id:
-                raise InvalidArchiveError(
-                    "diff-id-mismatch",
-                    f'invalid diffID for layer {place}: expected "{diff_id}", got "{written.diff_id}"',
-                )
+            written = self.layer(file, diff_id)
+            check_diff_id(place, diff_id, written)
             parent = self.link(written, parent)
 
-    def layer(self, body: Body, shown: str) -> WrittenLayer:
-        """Write a layer of which nothing is known; ``shown`` is its ID in the messages of progress."""
-        return self._layer(LayerFile(body), shown)
+    def layer(self, file: LayerFile, shown: str) -> WrittenLayer:
+        """Write a layer of which nothing is known, once."""
+        if file.body not in self._written:
+            self._written[file.body] = read_layer(
+                file, lambda stream: self._write(stream, _short(shown), file.body.size)
+            )
+        return self._written[file.body]
 
     def link(self, written: WrittenLayer, parent: ChainID | None) -> ChainID:
         """Give a layer its place."""
-        layer = self.store.layers.link(written, parent, lease=self._lease)
+        layer = self._store.layers.link(written, parent, lease=self._lease)
         self._unlinked.discard(written.name)
         return layer.chain_id
 
     def add_image(self, image: Image, tags: Iterable[Reference] = ()) -> None:
-        """Create an image and give it tags, in one transaction. The layers are there.
-
-        Args:
-            image: is such that `Store.create` accepts it.
-            tags: which are taken one by one; where taking one raises, the image is stored with those before it.
-        """
+        """Create an image and give it tags, in one transaction."""
         self._add(image.image_id, image, tags)
 
     def add_again(self, image_id: ImageID, tags: Iterable[Reference]) -> None:
-        """Give an image that this load has added more tags, as if it were added again."""
+        """Give an image more tags, and tell them as if it were added again."""
         self._add(image_id, None, tags)
 
     def add_tags(self, tags: Iterable[tuple[Reference, ImageID]]) -> None:
-        """Give images that this load has added tags, in one transaction, and tell no more than which have moved.
-
-        Args:
-            tags: which are taken one by one; where taking one raises, those before it are set.
-        """
+        """Give images tags, in one transaction, and tell no more than which have moved."""
         taken, failure = _taken(tags)
-        moved = self.store._bind.write(_add_tags, taken)
+        moved = self._store._bind.write(_add_tags, taken)
         named: dict[ImageID, list[Reference]] = {}
         for (tag, image_id), previous in zip(taken, moved, strict=True):
             self._tell_moved(tag, image_id, previous)
@@ -213,17 +190,25 @@ class Loading:
         if failure is not None:
             raise failure
 
+    def get(self, image_id: ImageID) -> Image:
+        """An image that was added."""
+        return self._store.get(image_id)
+
+    def set_parent(self, image_id: ImageID, parent: ImageID) -> None:
+        """Set the parent of an image."""
+        self._store.set_parent(image_id, parent)
+
     def discard(self) -> None:
         """Remove what was written and no row has: what was read of a pipe and is there already, or is no image's."""
-        content = self.store.content
+        content = self._store.content
         if content is not None:
             delete(content, self._unlinked)
 
     def _add(self, image_id: ImageID, image: Image | None, tags: Iterable[Reference]) -> None:
-        if len(self.loaded) == self.limits.images:
-            raise ArchiveLimitError("images", self.limits.images, "the archive has more images")
+        if len(self.loaded) == self._limits.images:
+            raise ArchiveLimitError("images", self._limits.images, "the archive has more images")
         taken, failure = _taken(tags)
-        moved = self.store._bind.write(_add_image, image_id, image, taken)
+        moved = self._store._bind.write(_add_image, image_id, image, taken)
         self.loaded.append(LoadedImage(image_id, tuple(taken)))
         for tag, previous in zip(taken, moved, strict=True):
             self._tell_moved(tag, image_id, previous)
@@ -237,31 +222,10 @@ class Loading:
                 f"The image {tag.familiar} already exists, renaming the old one with ID {previous} to empty string\n"
             )
 
-    def _layer(self, file: LayerFile, shown: str) -> WrittenLayer:
-        body = file.body
-        if body in self._written:
-            return self._written[body]
-        if isinstance(body, Kept):
-            _check_digest(file.digest, body.digests)
-            written = body.layer()
-        else:
-            with body.open() as stream:
-                hashed = HashedStream(stream, [algorithm_of(file.digest)] if file.digest else [])
-                try:
-                    written = self._write(cast("BinaryIO", hashed), _short(shown), body.size)
-                except InvalidLayerError:
-                    hashed.drain()
-                    _check_digest(file.digest, hashed.digests())  # which says more
-                    raise
-                hashed.drain()
-                _check_digest(file.digest, hashed.digests())
-        self._written[body] = written
-        return written
-
     def _write(self, stream: BinaryIO, shown: str, size: int) -> WrittenLayer:
         told = _Told(stream, self._renew if self._report is None else self._report_progress(shown, size))
-        written = self.store.layers.write(
-            cast("BinaryIO", told), lease=self._lease, limit=self.limits.layer, window=self.limits.window
+        written = self._store.layers.write(
+            cast("BinaryIO", told), lease=self._lease, limit=self._limits.layer, window=self._limits.window
         )
         self._unlinked.add(written.name)
         return written
@@ -348,25 +312,6 @@ class _Told:
         self._current += len(data)
         self._tell(self._current)
         return data
-
-
-def algorithm_of(digest: str) -> str:
-    """The algorithm of a digest that has been checked."""
-    return digest.partition(":")[0]
-
-
-def _check_digest(wanted: str, found: Mapping[str, str]) -> None:
-    if not wanted:
-        return
-    algorithm = algorithm_of(wanted)
-    if algorithm not in found:
-        raise InvalidArchiveError(
-            "unsupported-digest", f"{wanted} cannot be verified in a pipe: load the archive from a file"
-        )
-    if f"{algorithm}:{found[algorithm]}" != wanted:
-        raise InvalidArchiveError(
-            "digest-mismatch", f"the bytes of {wanted} have the digest {algorithm}:{found[algorithm]}"
-        )
 
 
 def _short(shown: str) -> str:

@@ -15,15 +15,16 @@ from imagestore.archive.descriptors import (
     CONFIGS,
     INDEXES,
     Descriptor,
+    blob_path,
     check_layout,
     find_blob,
     read_blob,
     read_index,
     read_manifest,
 )
-from imagestore.archive.loading import LayerFile, Loading
 from imagestore.archive.platforms import DEFAULT, Platform
 from imagestore.archive.source import Archive
+from imagestore.archive.taking import LayerFile, Taker
 from imagestore.errors import ArchiveLimitError, InvalidArchiveError, InvalidImageError, InvalidReferenceError
 from imagestore.image import Image
 from imagestore.reference import Reference
@@ -32,12 +33,12 @@ _NAME: Final = "io.containerd.image.name"
 _REF_NAME: Final = "org.opencontainers.image.ref.name"
 
 
-def load(archive: Archive, loading: Loading, platform: str | None = None) -> None:
+def load(archive: Archive, taker: Taker, platform: str | None = None) -> None:
     """Load the images of a layout. Whatever its documents say is checked before the first layer is read.
 
     Args:
         archive: the layout.
-        loading: what takes the images.
+        taker: what takes the images.
         platform: of the images, as "linux/arm64"; None: linux/amd64 where there is a choice.
 
     Raises:
@@ -51,13 +52,15 @@ def load(archive: Archive, loading: Loading, platform: str | None = None) -> Non
     layout = _Layout(archive, None if platform is None else Platform.parse(platform))
     chosen = layout.choose()
     for manifest, _ in chosen:
-        layout.read_image(manifest)
+        with taker.attempt():
+            layout.read_image(manifest)
     for manifest, tags in chosen:
-        image, files = layout.read_image(manifest)
-        loading.add_layers(image, files)
-        loading.add_image(image, tags)
-        if not tags:
-            loading.tell(f"Loaded image ID: {image.id}\n")
+        with taker.attempt():
+            image, files = layout.read_image(manifest)
+            taker.add_layers(image, files)
+            taker.add_image(image, tags)
+            if not tags:
+                taker.tell(f"Loaded image ID: {image.id}\n")
 
 
 class _Found(NamedTuple):
@@ -204,7 +207,8 @@ class _Layout:
             raise InvalidArchiveError(
                 "unsupported-media-type", f"{subject} has the media type {layer.media_type!r}, which is no layer's"
             )
-        return LayerFile(find_blob(self._archive, layer, subject), layer.digest)
+        body = find_blob(self._archive, layer, subject)
+        return LayerFile(body, blob_path(layer), layer.digest)
 
 
 def _check(image: Image, of: str) -> None:

@@ -11,9 +11,10 @@ import io
 import os
 import stat
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, BinaryIO, Final, cast
 
 from imagestore.archive.limits import Limits
@@ -141,11 +142,19 @@ class Kept:
 
     Attributes:
         size: bytes that it had.
-        digests: of these, by algorithm.
+        compression: with what it was compressed; None: it was plain.
+        digests: of its bytes, by algorithm.
     """
 
-    def __init__(self, size: int, digests: dict[str, str], outcome: WrittenLayer | InvalidError | None) -> None:
+    def __init__(
+        self,
+        size: int,
+        compression: str | None = None,
+        digests: Mapping[str, str] = MappingProxyType({}),
+        outcome: WrittenLayer | InvalidError | None = None,
+    ) -> None:
         self.size = size
+        self.compression = compression
         self.digests = digests
         self._outcome = outcome
 
@@ -219,10 +228,11 @@ def _pipe_tree(pipe: BinaryIO, limits: Limits, keep: Keep | None, aside: BinaryI
 
 def _set_aside(member: Member, members: Members, limits: Limits, keep: Keep | None, aside: BinaryIO) -> Body:
     first = _read_up_to(members, BLOCK)
-    if member.size > _SMALL and (compression(first) or _begins_tar(first)):
-        return _kept(member, _Rest(first, members), keep)
+    kind = compression(first)
+    if member.size > _SMALL and (kind or _begins_tar(first)):
+        return _kept(member, kind, _Rest(first, members), keep)
     if member.size > max(limits.document, _SMALL):
-        return Kept(member.size, {}, None)
+        return Kept(member.size)
     offset = aside.seek(0, os.SEEK_END)
     if offset + member.size > limits.documents:
         raise ArchiveLimitError(
@@ -234,10 +244,12 @@ def _set_aside(member: Member, members: Members, limits: Limits, keep: Keep | No
     return Slice(aside, offset, member.size)
 
 
-def _kept(member: Member, rest: _Rest, keep: Keep | None) -> Kept:
+def _kept(member: Member, kind: str | None, rest: _Rest, keep: Keep | None) -> Kept:
     if keep is None:
-        return Kept(member.size, {}, None)
-    algorithms = ("sha256", "sha512") if "/sha512/" in f"/{member.name}" else ("sha256",)
+        return Kept(member.size, kind)
+    algorithms = ["sha512"] if "/sha512/" in f"/{member.name}" else []
+    if kind is not None:
+        algorithms.append("sha256")  # of a plain layer that is the diff ID
     stream = HashedStream(cast("BinaryIO", rest), algorithms)
     outcome: WrittenLayer | InvalidError
     try:
@@ -247,7 +259,10 @@ def _kept(member: Member, rest: _Rest, keep: Keep | None) -> Kept:
     except InvalidError as error:
         outcome = error  # which matters if an image names it
     stream.drain()
-    return Kept(member.size, stream.digests(), outcome)
+    digests = stream.digests()
+    if kind is None and isinstance(outcome, WrittenLayer):
+        digests["sha256"] = outcome.diff_id.partition(":")[2]
+    return Kept(member.size, kind, digests, outcome)
 
 
 class _Rest:
