@@ -17,6 +17,7 @@ from imagestore.errors import LayerNotFoundError
 from imagestore.sql.driver import Read, Write
 from imagestore.sql.engine import pieces
 from imagestore.sql.given import digest_at, joined, places
+from imagestore.sql.probes import no_row
 from imagestore.sql.schema import content_location, contents, layers
 from imagestore.sql.types import ChainIDType, DiffIDType
 
@@ -34,7 +35,7 @@ _OF_MANY: Final = select(contents.c.diff_id, contents.c.name, contents.c.size).w
 _given: Final = places()
 _unused: Final = and_(
     contents.c.diff_id.in_(select(digest_at(_given.c.place, "diff_ids"))),
-    ~select(_one).select_from(layers).where(layers.c.diff_id == contents.c.diff_id).exists(),
+    no_row(layers, layers.c.diff_id == contents.c.diff_id),
 )
 # Meets _HOLD of a register, which relies on the row. Without it, in the words of tests/concurrency/test_locks.py: "content that is relied
 # on while it is freed is lost".

@@ -14,7 +14,8 @@ from sqlalchemy import Connection, Integer, LargeBinary, bindparam, delete, func
 from imagestore.digest import ChainID, DiffID, Digest
 from imagestore.sql import leases
 from imagestore.sql.engine import pieces
-from imagestore.sql.layers import is_alone, no_row
+from imagestore.sql.layers import is_alone
+from imagestore.sql.probes import no_row
 from imagestore.sql.schema import contents, images, layers, lease_layers
 from imagestore.sql.schema import leases as lease_rows
 from imagestore.sql.types import ChainIDType, Size

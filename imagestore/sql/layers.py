@@ -13,7 +13,6 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import (
     CTE,
     Connection,
-    FromClause,
     Integer,
     LargeBinary,
     Select,
@@ -36,6 +35,7 @@ from imagestore.sql import contents, schema
 from imagestore.sql.driver import Read, Write
 from imagestore.sql.driver_errors import is_foreign_key_violation
 from imagestore.sql.given import digest_at, joined, places
+from imagestore.sql.probes import no_row
 from imagestore.sql.schema import images, layers, lease_layers
 from imagestore.sql.types import ChainIDType, Size
 
@@ -60,12 +60,6 @@ def is_alone(chain: Any, above: Any = None) -> Any:
         no_row(lease_layers, lease_layers.c.chain_id == chain),
         no_row(upper, child),
     )
-
-
-def no_row(table: FromClause, condition: Any) -> Any:
-    """Whether no row is like that: one probe of an index. As NOT EXISTS, PostgreSQL may read all of the index instead."""
-    found: Select[Any] = select(literal_column("FALSE")).select_from(table).where(condition).limit(literal_column("1"))
-    return func.coalesce(found.scalar_subquery(), literal_column("TRUE"))
 
 
 def _walk_alone() -> CTE:

@@ -33,9 +33,9 @@ from imagestore.errors import ImageNotFoundError
 from imagestore.sql.driver import Read
 from imagestore.sql.engine import pieces
 from imagestore.sql.images import page_ids
-from imagestore.sql.layers import no_row
+from imagestore.sql.probes import no_row, of_layer
 from imagestore.sql.schema import contents, images, layers, lease_layers
-from imagestore.sql.trie import FIRST, next_image, next_layer, parent_of
+from imagestore.sql.trie import FIRST, next_image, next_layer
 from imagestore.sql.types import ImageIDType, Size
 
 _zero: Final = literal_column("0", Integer)
@@ -99,7 +99,7 @@ def _nearest(chosen: Any) -> CTE:
         select(
             images.c.id.label("owner"),
             images.c.top.label("base"),
-            parent_of(images.c.top).label("below"),
+            of_layer("parent", images.c.top).label("below"),
             FIRST.label("known"),
             images.c.top.label("chain"),
             cast(null(), LargeBinary).label("parent"),
@@ -112,13 +112,13 @@ def _nearest(chosen: Any) -> CTE:
     )
     onward, back = walk.c.found.is_not(None), walk.c.up
     done = and_(not_(onward), or_(and_(not_(back), walk.c.parent.is_(None)), and_(back, walk.c.parent == walk.c.base)))
-    under = parent_of(walk.c.parent)
+    under = of_layer("parent", walk.c.parent)
 
     return walk.union_all(
         select(
             walk.c.owner,
             case((done, walk.c.below), else_=walk.c.base),
-            case((done, parent_of(walk.c.below)), else_=walk.c.below),
+            case((done, of_layer("parent", walk.c.below)), else_=walk.c.below),
             case((done, walk.c.base), else_=walk.c.known),
             case((onward, walk.c.found), (done, walk.c.below), (back, walk.c.parent), else_=walk.c.chain),
             case(
@@ -151,8 +151,8 @@ def _sizes(chosen: Any) -> Select[Any]:
         select(
             images.c.id.label("owner"),
             nearest.c.base,
-            parent_of(images.c.top).label("parent"),
-            func.coalesce(_of_layer(layers.c.size, images.c.top), none).label("size"),
+            of_layer("parent", images.c.top).label("parent"),
+            func.coalesce(of_layer("size", images.c.top), none).label("size"),
             func.coalesce(images.c.top == nearest.c.base, _false).label("is_shared"),
             none.label("total"),
             none.label("shared"),
@@ -167,8 +167,8 @@ def _sizes(chosen: Any) -> Select[Any]:
         select(
             stack.c.owner,
             stack.c.base,
-            parent_of(stack.c.parent),
-            func.coalesce(_of_layer(layers.c.size, stack.c.parent), none),
+            of_layer("parent", stack.c.parent),
+            func.coalesce(of_layer("size", stack.c.parent), none),
             or_(stack.c.is_shared, func.coalesce(stack.c.parent == stack.c.base, _false)),
             total,
             shared,
@@ -193,8 +193,8 @@ def _freed(chosen: Any) -> Any:
         select(
             images.c.id.label("owner"),
             images.c.top.label("chain"),
-            parent_of(images.c.top).label("parent"),
-            _of_layer(layers.c.diff_id, images.c.top).label("diff_id"),
+            of_layer("parent", images.c.top).label("parent"),
+            of_layer("diff_id", images.c.top).label("diff_id"),
         )
         .where(
             chosen,
@@ -208,8 +208,8 @@ def _freed(chosen: Any) -> Any:
         select(
             alone.c.owner,
             alone.c.parent,
-            parent_of(alone.c.parent),
-            _of_layer(layers.c.diff_id, alone.c.parent),
+            of_layer("parent", alone.c.parent),
+            of_layer("diff_id", alone.c.parent),
         ).where(alone.c.parent.is_not(None), _is_its_own(alone.c.owner, alone.c.parent, alone.c.chain))
     )
     another = layers.alias("another")
@@ -225,10 +225,6 @@ def _freed(chosen: Any) -> Any:
         .subquery("goes")
     )
     return select(goes.c.owner, func.sum(goes.c.size).label("size")).group_by(goes.c.owner).subquery("freed")
-
-
-def _of_layer(column: Any, chain: Any) -> Any:
-    return select(column).where(layers.c.chain_id == chain).correlate_except(layers).scalar_subquery()
 
 
 SIZES: Final = Read(_sizes(images.c.id == bindparam("image_id", type_=ImageIDType)), few=True)

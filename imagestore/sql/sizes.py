@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Select, bindparam, case, cast, literal_column, select
+from sqlalchemy import Connection, Select, bindparam, case, cast, literal_column, select
 
 from imagestore.digest import ChainID, ImageID
 from imagestore.sql.engine import pieces
 from imagestore.sql.layers import SET_SIZE
+from imagestore.sql.probes import of_layer
 from imagestore.sql.schema import images, layers
 from imagestore.sql.types import Size
 
@@ -22,23 +23,18 @@ _OF_LAYERS: Final = select(layers.c.chain_id, layers.c.size).where(
 
 def _of_images() -> Select[Any]:
     """Down the stack of each of ``:image_ids``, adding up: one probe of an index a column and a step, whatever the planner knows."""
-    lower = layers.alias("lower")
-
-    def of(column: ColumnElement[Any], chain: Any) -> Any:
-        return select(column).where(lower.c.chain_id == chain).correlate_except(lower).scalar_subquery()
-
     top = images.c.top
     walk = (
         select(
             images.c.id,
-            of(lower.c.parent, top).label("parent"),
-            case((top.is_(None), cast(literal_column("0"), Size)), else_=of(lower.c.size, top)).label("size"),
+            of_layer("parent", top).label("parent"),
+            case((top.is_(None), cast(literal_column("0"), Size)), else_=of_layer("size", top)).label("size"),
         )
         .where(images.c.id.in_(bindparam("image_ids", expanding=True)))
         .cte("walk", recursive=True)
     )
     walk = walk.union_all(
-        select(walk.c.id, of(lower.c.parent, walk.c.parent), walk.c.size + of(lower.c.size, walk.c.parent)).where(
+        select(walk.c.id, of_layer("parent", walk.c.parent), walk.c.size + of_layer("size", walk.c.parent)).where(
             walk.c.parent.is_not(None)
         )
     )

@@ -35,6 +35,7 @@ from imagestore.layer import StoredLayer
 from imagestore.sql import schema
 from imagestore.sql.driver import Read
 from imagestore.sql.given import digest_at
+from imagestore.sql.probes import of_layer
 from imagestore.sql.schema import images, layers
 from imagestore.sql.types import ImageIDType
 
@@ -93,12 +94,6 @@ def next_layer(parent: Any, after: Any, but: Any = FIRST) -> Any:
     return chosen.order_by(upper.c.chain_id).limit(_one).correlate_except(upper).scalar_subquery()
 
 
-def parent_of(chain: Any) -> Any:
-    """The stack below, or NULL. One read by key."""
-    lower = layers.alias("lower")
-    return select(lower.c.parent).where(lower.c.chain_id == chain).correlate_except(lower).scalar_subquery()
-
-
 def _bases() -> Select[Any]:
     """From the top of the image's stack down to its bottom, and aside to the images that each layer is on top of, while they are wanted.
 
@@ -113,7 +108,7 @@ def _bases() -> Select[Any]:
     walk = (
         select(
             images.c.top.label("chain"),
-            parent_of(images.c.top).label("parent"),
+            of_layer("parent", images.c.top).label("parent"),
             _zero.label("distance"),
             case((begins, limit), else_=literal_column("0", BigInteger)).label("wanted"),
             case((begins, next_image(images.c.top, _after_id, _image_id))).label("image"),
@@ -129,7 +124,7 @@ def _bases() -> Select[Any]:
     walk = walk.union_all(
         select(
             chain,
-            case((at_image, walk.c.parent), else_=parent_of(walk.c.parent)),
+            case((at_image, walk.c.parent), else_=of_layer("parent", walk.c.parent)),
             walk.c.distance + case((at_image, _zero), else_=_one),
             wanted,
             case((wanted > _zero, next_image(chain, after, _image_id))),
@@ -152,7 +147,7 @@ def _derived(*, first_page: bool) -> Select[Any]:
     root = select(own.c.top).where(own.c.id == _image_id).correlate_except(own).scalar_subquery()
     walk = (_start() if first_page else _start_after()).cte("walk", recursive=True)
     at_image, onward, back = walk.c.image.is_not(None), walk.c.found.is_not(None), walk.c.up
-    below = parent_of(walk.c.parent)
+    below = of_layer("parent", walk.c.parent)
     walk = walk.union_all(
         select(
             walk.c.step + _one,
@@ -187,7 +182,7 @@ def _derived(*, first_page: bool) -> Select[Any]:
         "found", recursive=True
     )
     found = found.union_all(
-        select(found.c.step + _one, cast(null(), LargeBinary), parent_of(found.c.chain), _true).where(
+        select(found.c.step + _one, cast(null(), LargeBinary), of_layer("parent", found.c.chain), _true).where(
             found.c.last, found.c.chain != root
         )
     )
@@ -228,7 +223,7 @@ def _start_after() -> Select[Any]:
     rows = select(
         _one.label("step"),
         chain.label("chain"),
-        case((chain != images.c.top, parent_of(chain))).label("parent"),
+        case((chain != images.c.top, of_layer("parent", chain))).label("parent"),
         _false.label("up"),
         case((gone.c.number == _zero, next_image(chain, _after_id))).label("image"),
         next_layer(chain, case((gone.c.number == _zero, FIRST), else_=given(gone.c.number - _one))).label("found"),
@@ -243,25 +238,23 @@ def _shared() -> Select[Any]:
         .where(images.c.id.in_([_image_id, bindparam("other_id", type_=ImageIDType)]), images.c.top.is_not(None))
         .cte("stack", recursive=True)
     )
-    below = select(parent_of(stack.c.chain).label("chain"), (stack.c.distance + _one).label("distance"))
-    stack = stack.union_all(below.where(parent_of(stack.c.chain).is_not(None)))
+    below = select(of_layer("parent", stack.c.chain).label("chain"), (stack.c.distance + _one).label("distance"))
+    stack = stack.union_all(below.where(of_layer("parent", stack.c.chain).is_not(None)))
     both = (
         select(stack.c.chain, func.max(stack.c.distance).label("distance"))
         .group_by(stack.c.chain)
         .having(func.count() == bindparam("count", type_=Integer))
         .subquery("both")
     )
-
-    def of_layer(column: Any) -> Any:
-        return select(column).where(layers.c.chain_id == both.c.chain).correlate_except(layers).scalar_subquery()
-
     contents = schema.contents
-    kept = select(contents.c.size).where(contents.c.diff_id == of_layer(layers.c.diff_id)).correlate_except(contents)
+    kept = (
+        select(contents.c.size)
+        .where(contents.c.diff_id == of_layer("diff_id", both.c.chain))
+        .correlate_except(contents)
+    )
     return select(
         both.c.chain,
-        of_layer(layers.c.diff_id),
-        of_layer(layers.c.parent),
-        of_layer(layers.c.size),
+        *(of_layer(name, both.c.chain) for name in ("diff_id", "parent", "size")),
         kept.scalar_subquery(),
     ).order_by(both.c.distance.desc())
 
