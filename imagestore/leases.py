@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from imagestore.arguments import check_labels, check_lease, check_limit, check_ttl
-from imagestore.bind import Bind, EngineBind
+from imagestore.bind import Bind, EngineBind, SnapshotBind
 from imagestore.errors import LeaseExpiredError, UnusableBindError
 from imagestore.gojson import GoTime
 from imagestore.lease import Lease
@@ -30,7 +30,7 @@ class HeldLease:
     """
 
     def __init__(self, bind: Bind, ttl: float, labels: Mapping[str, str]) -> None:
-        if not isinstance(bind, EngineBind):
+        if not isinstance(bind, EngineBind | SnapshotBind):  # the latter says itself that it writes nothing
             raise UnusableBindError(
                 "nobody else would see a lease before the caller's transaction commits: take it from the store itself, before"
             )

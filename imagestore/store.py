@@ -198,6 +198,7 @@ class Store(ImageMetadata):
 
         Raises:
             UnusableBindError: this store has joined a transaction, before whose commit nobody else would see the lease.
+            ReadOnlyError: it is a snapshot of `reading`.
         """
         return HeldLease(self._bind, ttl, labels or {})
 
@@ -212,7 +213,7 @@ class Store(ImageMetadata):
             batch: rows that one transaction removes at most; others wait as long as one takes.
 
         Raises:
-            UnusableBindError: this store has joined a transaction.
+            UnusableBindError: this store has joined a transaction, or is a snapshot of `reading`.
         """
         return collect(self._bind, self._content, dry_run=dry_run, batch=batch)
 
