@@ -88,8 +88,8 @@ def inspect(
     """Look into an archive without loading it.
 
     Of a file that can be sought in, headers, documents and the beginnings of layers are read; of the layout before 1.10 the layers too,
-    as nothing else tells the images' IDs. A pipe is read once, to its end, and what can be verified in it is. The memory that is taken
-    is that of the documents.
+    as nothing else tells the images' IDs. A pipe is read once, to its end, and layers that pass in it are verified. The memory that is
+    taken is that of the documents.
 
     Args:
         source, platform, limits: as for `imagestore.archive.loading.load`.

@@ -10,7 +10,10 @@
     listing     images, heads, children, ancestors
     inspecting  inspect, history
     changing    create, tag, rmi
+    loading     load
     saving      save
+    archives    inspect-archive
+    limits      how much an archive may ask for: --limit
     docker      import-docker, export-docker
     lineage     bases, derived, du, layers
     garbage     gc

@@ -19,7 +19,7 @@ from imagestore.errors import ImageStoreError
 
 ERROR: Final = 1
 FOUND: Final = 3
-"""What ``verify`` and ``db check`` exit with when they have found something; 2 is click's, for wrong usage."""
+"""What ``verify``, ``inspect-archive`` and ``db check`` exit with when they have found something; 2 is click's, for wrong usage."""
 INTERRUPTED: Final = 130
 
 

@@ -41,7 +41,7 @@ def load(location: Location, file: str, quiet: bool, as_json: bool, platform: st
 
     \b
     Examples:
-      imagestore load -i examples/family.tar
+      imagestore load -i examples/siblings.tar
       docker save app:1 | imagestore load
       curl -s https://example.org/app.tar.zst | imagestore load --limit layer=20GiB
     """

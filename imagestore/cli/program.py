@@ -25,6 +25,7 @@ _COMMANDS: Final = {
     "rmi": "changing",
     "load": "loading",
     "save": "saving",
+    "inspect-archive": "archives",
     "import-docker": "docker",
     "export-docker": "docker",
     "verify": "database",
@@ -80,7 +81,7 @@ def program(context: click.Context, store: str | None, schema: str | None, conte
       0    done
       1    an error, which standard error tells
       2    wrong usage
-      3    verify or db check has found something
+      3    verify, inspect-archive or db check has found something
       130  interrupted
 
     \b
