@@ -91,7 +91,7 @@ class FSBackend:
         """
         blob = check_digest(digest)
         try:
-            data = _read(os.path.join(self._content, blob.hex))
+            data = read_file(os.path.join(self._content, blob.hex))
         except FileNotFoundError:
             raise BlobNotFoundError(blob) from None
         if data is None or Digest.from_bytes(data) != blob:
@@ -106,7 +106,7 @@ class FSBackend:
         """
         blob = check_blob(data)
         with self._lock:
-            _write(self._content, blob.hex, data)
+            write_file(self._content, blob.hex, data)
         return blob
 
     def delete(self, digest: str) -> None:
@@ -139,7 +139,7 @@ class FSBackend:
             self.get(blob)
             folder = os.path.join(self._metadata, blob.hex)
             _make_folder(folder)
-            _write(folder, name, data)
+            write_file(folder, name, data)
 
     def get_metadata(self, digest: str, key: str) -> bytes:
         """The value under a key.
@@ -152,7 +152,7 @@ class FSBackend:
         blob, name = check_digest(digest), _file_name(key)
         self.get(blob)
         try:
-            data = _read(os.path.join(self._metadata, blob.hex, name))
+            data = read_file(os.path.join(self._metadata, blob.hex, name))
         except FileNotFoundError:
             data = None
         if data is None:
@@ -192,7 +192,7 @@ def _file_name(key: str) -> str:
     return os.fsdecode(check_key(key))
 
 
-def _read(path: str, limit: int = sys.maxsize) -> bytes | None:
+def read_file(path: str, limit: int = sys.maxsize) -> bytes | None:
     """The bytes of a regular file; None for one of more bytes than the limit, and for anything else: a FIFO would never open."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
@@ -205,7 +205,7 @@ def _read(path: str, limit: int = sys.maxsize) -> bytes | None:
         os.close(descriptor)
 
 
-def _write(folder: str, name: str, data: bytes) -> None:
+def write_file(folder: str, name: str, data: bytes) -> None:
     """Write a file in one step that is seen: under another name, synced, renamed, and the folder synced."""
     descriptor, temporary = tempfile.mkstemp(prefix=_TEMPORARY + name, dir=folder)
     try:

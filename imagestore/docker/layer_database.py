@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from imagestore.backends.filesystem import _read
+from imagestore.backends.filesystem import read_file
 from imagestore.digest import ChainID, DiffID, chain_id, is_sha256
 from imagestore.layer import Link
 
@@ -68,7 +68,7 @@ def _layer(folder: Path) -> tuple[Link, int]:
 def _text(folder: Path, name: str) -> str | None:
     """What a file says; None where there is none."""
     try:
-        data = _read(str(folder / name), LARGEST)
+        data = read_file(str(folder / name), LARGEST)
     except (FileNotFoundError, NotADirectoryError):
         return None
     if data is None:

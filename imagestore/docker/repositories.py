@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
-from imagestore.backends.filesystem import _read, _write
+from imagestore.backends.filesystem import read_file, write_file
 from imagestore.digest import ImageID
 from imagestore.errors import InvalidDigestError, InvalidImageError, InvalidReferenceError, UnusableDataRootError
 from imagestore.gojson import TEXT_MAP, Field, Map, Struct, decode, quote
@@ -37,7 +37,7 @@ def read(folder: Path, damaged: list[str]) -> list[Association]:
     Source: moby's ``store.reload``.
     """
     try:
-        data = _read(str(folder / NAME), LARGEST)
+        data = read_file(str(folder / NAME), LARGEST)
     except FileNotFoundError:
         return []
     if data is None:
@@ -94,7 +94,7 @@ def write(folder: Path, associations: Iterable[Association]) -> None:
     if damaged:
         raise UnusableDataRootError(f"{folder / NAME} cannot be added to, move it away: {'; '.join(damaged[:10])}")
     there.update((str(each.reference), each) for each in associations)
-    _write(str(folder), NAME, encode(there.values()))
+    write_file(str(folder), NAME, encode(there.values()))
 
 
 def _association(repository: str, name: str, image: str, damaged: list[str]) -> Association | None:
