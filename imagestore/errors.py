@@ -211,9 +211,11 @@ class InvalidLayerError(InvalidError):
 class LayerTooLargeError(InvalidError):
     """A layer with more bytes than a limit allows, or that asks for more memory to be decompressed; ``limit`` names the setting."""
 
-    def __init__(self, limit: str, message: str) -> None:
+    def __init__(self, limit: str, value: int, what: str) -> None:
         self.limit = limit
-        super().__init__(f"{message}: give a larger {limit} if that is meant")
+        self.value = value
+        self.what = what
+        super().__init__(f"{what}, more than {limit}={value}: give a larger one if that is meant")
 
 
 class InvalidArchiveError(InvalidError):

@@ -80,7 +80,7 @@ def load(
 
     Raises:
         InvalidArchiveError: the archive or an image in it cannot be loaded; those before it stay.
-        InvalidImageError, InvalidReferenceError, InvalidLayerError, LayerTooLargeError: as for `InvalidArchiveError`.
+        InvalidImageError, InvalidReferenceError, InvalidLayerError: as for `InvalidArchiveError`.
         ArchiveLimitError: it asks for more than ``limits`` allow.
         LeaseExpiredError: the lease has expired meanwhile.
         InvalidError: the store has joined, and no lease is given.

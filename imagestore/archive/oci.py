@@ -173,10 +173,11 @@ class _Layout:
         key = (entry.media_type, entry.digest)
         if key not in self._indexes:
             if depth > self._limits.depth:
-                raise InvalidArchiveError(
-                    "too-deep",
-                    f"the index {entry.digest} lies below {depth - 1} others, more than the limit depth={self._limits.depth}: "
-                    "give a larger one if that is meant",
+                raise ArchiveLimitError(
+                    "depth",
+                    self._limits.depth,
+                    f"the index {entry.digest} lies below {depth - 1} others",
+                    reason="too-deep",
                 )
             self._indexes[key] = self._search(read_index(self._archive, entry), depth)
         return self._indexes[key]

@@ -22,7 +22,13 @@ from imagestore.archive.tar import FOLDER, REGULAR, SYMLINK, Member, Members
 from imagestore.archive.tree import Body, File, Folder, Tree
 from imagestore.content.reading import compression, plain
 from imagestore.content.tar import BLOCK, HeaderError, check_sum
-from imagestore.errors import ArchiveLimitError, InvalidArchiveError, InvalidError, InvalidLayerError
+from imagestore.errors import (
+    ArchiveLimitError,
+    InvalidArchiveError,
+    InvalidError,
+    InvalidLayerError,
+    LayerTooLargeError,
+)
 from imagestore.layers import WrittenLayer
 
 Keep = Callable[[BinaryIO, str, int], WrittenLayer]
@@ -247,7 +253,7 @@ def _set_aside(member: Member, members: Members, limits: Limits, keep: Keep | No
 def _kept(member: Member, kind: str | None, rest: _Rest, keep: Keep | None) -> Kept:
     if keep is None:
         return Kept(member.size, kind)
-    algorithms = ["sha512"] if "/sha512/" in f"/{member.name}" else []
+    algorithms = [algorithm for algorithm in ("sha384", "sha512") if f"/{algorithm}/" in f"/{member.name}"]
     if kind is not None:
         algorithms.append("sha256")  # of a plain layer that is the diff ID
     stream = HashedStream(cast("BinaryIO", rest), algorithms)
@@ -384,6 +390,8 @@ class _Plain:
     def _next(self) -> bytes:
         try:
             chunk = next(self._chunks, b"")
+        except LayerTooLargeError as error:
+            raise ArchiveLimitError(error.limit, error.value, error.what) from error
         except InvalidLayerError as error:
             raise InvalidArchiveError("truncated" if "EOF" in str(error) else "corrupt", str(error)) from error
         self._passed += len(chunk)

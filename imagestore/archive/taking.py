@@ -10,7 +10,7 @@ from imagestore.archive.source import HashedStream, Kept
 from imagestore.archive.tree import Body
 from imagestore.content.reading import compression
 from imagestore.digest import ChainID, ImageID
-from imagestore.errors import InvalidArchiveError, InvalidLayerError
+from imagestore.errors import ArchiveLimitError, InvalidArchiveError, InvalidLayerError, LayerTooLargeError
 from imagestore.image import Image
 from imagestore.layers import WrittenLayer
 from imagestore.reference import Reference
@@ -102,31 +102,14 @@ def read_layer(file: LayerFile, write: Callable[[BinaryIO], WrittenLayer]) -> Wr
 
     Raises:
         InvalidArchiveError: they are not there, or have another digest.
-        InvalidLayerError, LayerTooLargeError: they are no layer.
+        ArchiveLimitError: they are more than a limit allows.
+        InvalidLayerError: they are no layer.
     """
-    body, digest = file.body, file.digest
-    if isinstance(body, Kept):
-        if body.digests:
-            _check_digest(digest, body.digests)
-        written = body.layer()
-        _check_digest(digest, body.digests)
-        return written
-    algorithm = digest.partition(":")[0]
-    # The digest of a plain layer is its diff ID.
-    is_enough = algorithm == "sha256" and compression_of(body) is None
-    with body.open() as stream:
-        hashed = HashedStream(stream, [algorithm] if digest and not is_enough else [])
-        try:
-            written = write(cast("BinaryIO", hashed))
-        except InvalidLayerError:
-            with body.open() as again:
-                whole = HashedStream(again, [algorithm] if digest else [])
-                whole.drain()
-                _check_digest(digest, whole.digests())  # which says more
-            raise
-        hashed.drain()
-    _check_digest(digest, {"sha256": written.diff_id.partition(":")[2]} if is_enough else hashed.digests())
-    return written
+    try:
+        return _read_layer(file, write)
+    except LayerTooLargeError as error:
+        limit = "layer" if error.limit == "limit" else error.limit
+        raise ArchiveLimitError(limit, error.value, f"{file.name}: {error.what}") from error
 
 
 def check_diff_id(place: int, diff_id: str, written: WrittenLayer) -> None:
@@ -151,6 +134,32 @@ def compression_of(body: Body) -> str | None:
         return body.compression
     with body.open() as stream:
         return compression(stream.read(_BEGINNING))
+
+
+def _read_layer(file: LayerFile, write: Callable[[BinaryIO], WrittenLayer]) -> WrittenLayer:
+    body, digest = file.body, file.digest
+    if isinstance(body, Kept):
+        if body.digests:
+            _check_digest(digest, body.digests)
+        written = body.layer()
+        _check_digest(digest, body.digests)
+        return written
+    algorithm = digest.partition(":")[0]
+    # The digest of a plain layer is its diff ID.
+    is_enough = algorithm == "sha256" and compression_of(body) is None
+    with body.open() as stream:
+        hashed = HashedStream(stream, [algorithm] if digest and not is_enough else [])
+        try:
+            written = write(cast("BinaryIO", hashed))
+        except (InvalidLayerError, LayerTooLargeError):
+            with body.open() as again:
+                whole = HashedStream(again, [algorithm] if digest else [])
+                whole.drain()
+                _check_digest(digest, whole.digests())  # which says more
+            raise
+        hashed.drain()
+    _check_digest(digest, {"sha256": written.diff_id.partition(":")[2]} if is_enough else hashed.digests())
+    return written
 
 
 def _check_digest(wanted: str, found: Mapping[str, str]) -> None:

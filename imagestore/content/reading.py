@@ -75,7 +75,7 @@ class Registered:
             for chunk in plain(self._stream, self._window):
                 self.size += len(chunk)
                 if self.size > self._limit:
-                    raise LayerTooLargeError("limit", f"the layer's tar has more than {self._limit} bytes")
+                    raise LayerTooLargeError("limit", self._limit, f"the layer's tar has at least {self.size} bytes")
                 hashed = _begin(beside, len(chunk), digest.update, chunk)  # while it is written
                 tar.feed(chunk)
                 yield chunk
@@ -160,7 +160,7 @@ def _decompressed(kind: str, data: bytes, stream: BinaryIO, window: int, subject
 def _refusal(kind: str, subject: str, window: int, said: str) -> InvalidLayerError | LayerTooLargeError:
     if any(words in said for words in _TOO_MUCH):
         return LayerTooLargeError(
-            "window", f"the {subject} asks for more than {window} bytes of memory to be decompressed with {kind}"
+            "window", window, f"the {subject} asks for too many bytes of memory to be decompressed with {kind}"
         )
     return InvalidLayerError(f"{kind} cannot decompress the {subject}, which is damaged: {said}")
 
