@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Final
 
 from imagestore import collect as collection
+from imagestore.archive import selection
 from imagestore.digest import DiffID, Digest, ImageID
 from imagestore.gojson import GoTime
 from imagestore.layer import LayerMetadata, StoredLayer, links
@@ -95,6 +96,16 @@ def register(stack: str, lease: str | None = None) -> Operation:
         return ALL_NAMES[Digest(layer.chain_id).raw]
 
     return Operation(f"register({stack}, {lease or 'own'})", call)
+
+
+def hold(stack: str, lease: str) -> Operation:
+    """What a save does, so that it can read the layers of an image."""
+
+    def call(store: Store) -> str:
+        held = store._bind.write(selection._hold, [_LINKS[stack][-1].chain_id], _LEASES[lease].id)
+        return ", ".join(ALL_NAMES[Digest(chain).raw] for chain in held)
+
+    return Operation(f"hold({stack}, {lease})", call)
 
 
 def release(stack: str, lease: str) -> Operation:
