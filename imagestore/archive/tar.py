@@ -6,6 +6,7 @@ unpacked, and nothing is held but the headers of one member.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import BinaryIO, Final, NamedTuple
 
@@ -32,7 +33,19 @@ FOLDER: Final = b"5"
 
 _ZEROS: Final = bytes(BLOCK)
 _SKIPPED: Final = 1 << 20
-_NAMES: Final = (b"path", b"linkpath")
+_NUMBERS: Final = (
+    slice(100, 108),  # mode
+    slice(108, 116),  # owner
+    slice(116, 124),  # group
+    slice(136, 148),  # time
+    slice(329, 337),  # device, from ustar on
+    slice(337, 345),
+)
+_NAMES: Final = (b"path", b"linkpath", b"uname", b"gname")
+_WHOLE_NUMBERS: Final = (b"size", b"uid", b"gid")
+_NUMBER: Final = re.compile(rb"[+-]?[0-9]+")
+_TIMES: Final = (b"mtime", b"atime", b"ctime")
+_TIME: Final = re.compile(rb"(?:[+-]?[0-9]+(?:\.[0-9]*)?)?")
 _UNPACKING: Final = "Error processing tar file(exit status 1): "
 
 
@@ -78,25 +91,25 @@ class Members:
             InvalidArchiveError: it is no tar, or breaks off.
         """
         extended: dict[bytes, bytes] = {}
+        long: dict[bytes, bytes] = {}
         while block := self._next_block():
             try:
                 check_sum(block)
                 kind = block[156:157]
-                size = number(block[124:136])
+                size = _size(block)
                 if kind in (PAX, GLOBAL, LONG_NAME, LONG_LINK):
                     data = self._header_data(size)
-                    if kind == PAX:
-                        extended = dict(records(data))
-                        _refuse_nul(extended)
-                    elif kind == GLOBAL:
-                        extended = {}
+                    if kind in (PAX, GLOBAL):
+                        extended = _records(data)
                     else:
-                        extended[b"path" if kind == LONG_NAME else b"linkpath"] = data.partition(b"\0")[0]
+                        long[kind] = data.partition(b"\0")[0]
+                    if kind == GLOBAL:  # which the daemon passes over, with what came before it
+                        extended, long = {}, {}
                     continue
-                member = _member(block, kind, size, extended)
+                member = _member(block, kind, size, extended, long)
             except HeaderError as error:
                 raise _invalid() from error
-            extended = {}
+            extended, long = {}, {}
             self._left = 0 if member.kind in WITHOUT_DATA else member.size
             self._padding = padded(self._left) - self._left
             yield member
@@ -121,18 +134,21 @@ class Members:
         """The next header; none at the end of the tar."""
         self._pass_over()
         block = self._read_up_to(BLOCK)
-        if block == _ZEROS:
+        is_end = block == _ZEROS
+        if is_end:
             block = self._read_up_to(BLOCK)
-            if block.strip(b"\0") and len(block) == BLOCK:
-                raise _invalid()
-            return b""
-        if block and len(block) < BLOCK:
+        if 0 < len(block) < BLOCK:
             raise unexpected_end()
-        return block
+        if is_end and block.strip(b"\0"):
+            raise _invalid()
+        return b"" if is_end else block
 
     def _pass_over(self) -> None:
         if self._is_seekable and self._left:
-            self._stream.seek(self._left - 1, 1)
+            try:
+                self._stream.seek(self._left - 1, 1)
+            except (OSError, OverflowError) as error:  # further than any file goes
+                raise unexpected_end() from error
             self.position += self._left - 1
             self._left = 1  # to be read, which shows that it is there
         while self._left:
@@ -142,7 +158,7 @@ class Members:
 
     def _header_data(self, size: int) -> bytes:
         if size > LARGEST_HEADER:
-            raise HeaderError(f"a header has {size} bytes, more than {LARGEST_HEADER}")
+            raise unpacking("no-tar", "archive/tar: header field too long")
         data = self._read_up_to(padded(size))
         if len(data) < size:
             raise unexpected_end()
@@ -170,27 +186,59 @@ def _invalid() -> InvalidArchiveError:
     return InvalidArchiveError("no-tar", f"{_UNPACKING}archive/tar: invalid tar header")
 
 
-def _member(block: bytes, kind: bytes, size: int, extended: dict[bytes, bytes]) -> Member:
+def _size(block: bytes) -> int:
+    """The size in a header, the other numbers of which are numbers too."""
+    for field in _NUMBERS if block[257:262] == b"ustar" else _NUMBERS[:4]:
+        if not block[field][0] & 0x80:  # else it may be negative
+            number(block[field])
+    return _checked(number(block[124:136]))
+
+
+def _records(data: bytes) -> dict[bytes, bytes]:
+    """PAX records by their keys; of two with one key the later."""
+    found = dict(records(data))
+    if any(b"\0" in (value if key in _NAMES else key) for key, value in found.items()):
+        raise HeaderError("a PAX record has a NUL")
+    return found
+
+
+def _member(block: bytes, kind: bytes, size: int, extended: dict[bytes, bytes], long: dict[bytes, bytes]) -> Member:
+    for key in _TIMES:
+        if not _TIME.fullmatch(extended.get(key, b"")):
+            raise HeaderError(f"a PAX record has no {key!r}")
+    sizes = [_stated(extended.get(key, b"")) for key in _WHOLE_NUMBERS]
     name = block[:100].partition(b"\0")[0]
-    if block[257:265] == b"ustar\x0000" and (prefix := block[345:500].partition(b"\0")[0]):
-        name = prefix + b"/" + name
-    name = extended.get(b"path") or name
-    target = extended.get(b"linkpath") or block[157:257].partition(b"\0")[0]
-    if stored := extended.get(b"size"):
-        if not stored.isdigit() or len(stored) > 19:
-            raise HeaderError("a PAX record has no size")
-        size = int(stored)
-    if size >= 2**63:
-        raise HeaderError("a size is too large")
+    if block[257:263] == b"ustar\0":
+        end = 476 if block[508:512] == b"tar\0" else 500
+        if prefix := block[345:end].partition(b"\0")[0]:
+            name = prefix + b"/" + name
+    name = long.get(LONG_NAME) or extended.get(b"path") or name
+    target = long.get(LONG_LINK) or extended.get(b"linkpath") or block[157:257].partition(b"\0")[0]
+    if sizes[0] is not None:
+        size = sizes[0]
     if kind == b"\0":
         kind = FOLDER if name.endswith(b"/") else REGULAR
+    if size < 0 and kind not in WITHOUT_DATA:
+        raise HeaderError("a size is negative")
     is_sparse = any(key.startswith(b"GNU.sparse.") for key in extended)
-    return Member(kind, _text(name), _text(target), size, is_sparse)
+    return Member(kind, _text(extended.get(b"GNU.sparse.name") or name), _text(target), size, is_sparse)
 
 
-def _refuse_nul(extended: dict[bytes, bytes]) -> None:
-    if any(b"\0" in extended.get(key, b"") for key in _NAMES):
-        raise HeaderError("a name has a NUL")
+def _stated(text: bytes) -> int | None:
+    """The number in a PAX record; None where it is empty."""
+    if not text:
+        return None
+    digits = text.lstrip(b"+-0")
+    if not _NUMBER.fullmatch(text) or len(digits) > 19:
+        raise HeaderError("a PAX record has no number")
+    size = _checked(int(digits or b"0"))
+    return -size if text.startswith(b"-") else size
+
+
+def _checked(size: int) -> int:
+    if size >= 2**63:
+        raise HeaderError("a number is too large")
+    return size
 
 
 def _text(name: bytes) -> str:

@@ -14,6 +14,8 @@ from imagestore.archive.tar import FOLDER, LINK, REGULAR, SYMLINK, Member, unpac
 from imagestore.errors import ArchiveLimitError, InvalidArchiveError
 
 _SPECIAL: Final = frozenset((b"3", b"4", b"6"))
+_DOING: Final = {FOLDER: "mkdir", LINK: "link", SYMLINK: "symlink"}
+_LONG: Final = 512
 _LONGEST_NAME: Final = 255
 _LONGEST_PATH: Final = 4095
 _MOST_LINKS: Final = 40
@@ -84,15 +86,20 @@ class Tree:
 
         Source: moby's ``archive.Unpack`` and ``createTarFile``.
         """
+        target = member.target if member.kind in (LINK, SYMLINK) else ""
+        self._count_one(_length(member.name) + _length(target))
         parts = clamped(member.name)
         shown = "/" + "/".join(parts)
         if member.kind not in (REGULAR, LINK, SYMLINK, FOLDER) and member.kind not in _SPECIAL:
             raise unpacking("unsafe-path", f"unhandled tar header type {member.kind[0]}")
         if not parts:
             return
-        if len(shown) > _LONGEST_PATH or max(map(len, parts)) > _LONGEST_NAME:
-            raise unpacking("unsafe-path", f"open {shown[:_LONGEST_NAME]}...: file name too long")
-        folder = self._parent(parts, shown, "mkdir" if member.kind == FOLDER else "open")
+        doing = _DOING.get(member.kind, "open")
+        if max(map(_length, parts)) > _LONGEST_NAME or max(map(_length, (shown, target))) > _LONGEST_PATH:
+            raise unpacking("unsafe-path", f"{doing} {shown[:_LONGEST_NAME]}...: file name too long")
+        if member.kind == SYMLINK and not target:
+            raise unpacking("unsafe-path", f"{doing} {shown}: no such file or directory")
+        folder = self._parent(parts, shown, doing)
         standing = folder.entries.get(parts[-1])
         if member.kind == FOLDER and isinstance(standing, Folder):
             return
@@ -158,19 +165,22 @@ class Tree:
         return node
 
     def _parent(self, parts: list[str], shown: str, doing: str) -> Folder:
-        """The folder that a member is unpacked into; it is made where nothing is, and links on the way are followed."""
+        """The folder that a member is unpacked into; folders are made where nothing is, and links on the way are followed."""
         found = self._followed(parts[:-1], shown, doing, makes=True)
         if not isinstance(found, Folder):
             raise unpacking("unsafe-path", f"{doing} {shown}: not a directory")
         return found
 
-    def _followed(self, parts: list[str], shown: str, doing: str, *, makes: bool) -> Node | None:
+    def _followed(self, parts: list[str], shown: str, doing: str, *, makes: bool) -> Node:
         """What is at a path for the kernel, in a chroot: links are followed, also the last one."""
         trail: list[Folder] = [self._root]
         pending = list(reversed(parts))
-        links = 0
+        own = len(pending)  # of them, those below are the path's own, and those above are a link's
+        links = steps = 0
         while pending:
+            steps += len(pending) > own
             part = pending.pop()
+            is_links, own = len(pending) >= own, min(own, len(pending))
             if part in ("", "."):
                 continue
             if part == "..":
@@ -179,53 +189,61 @@ class Tree:
             node = trail[-1].entries.get(part)
             if isinstance(node, Symlink):
                 links += 1
-                if links > _MOST_LINKS:
+                if links > _MOST_LINKS or steps > _MOST_STEPS:
                     raise unpacking("unsafe-path", f"{doing} {shown}: too many levels of symbolic links")
                 if node.target.startswith("/"):
                     trail = trail[:1]
                 pending += reversed(node.target.split("/"))
-                makes = False  # what a link leads to is never made
                 continue
-            if node is None and makes:
-                node = trail[-1].entries[part] = self._counted(Folder())
+            if node is None and makes and not is_links:
+                self._count_one()
+                node = trail[-1].entries[part] = Folder()
             if isinstance(node, Folder):
                 trail.append(node)
-            elif pending and node is not None:
-                raise unpacking("unsafe-path", f"{doing} {shown}: not a directory")
+            elif node is None and makes and own:
+                link = "/".join(parts[: len(parts) - own])
+                raise unpacking("unsafe-path", f"mkdir /{link}: file exists")
             elif node is None:
                 raise unpacking("unsafe-path", f"{doing} {shown}: no such file or directory")
+            elif pending:
+                raise unpacking("unsafe-path", f"{doing} {shown}: not a directory")
             else:
                 return node
         return trail[-1]
 
     def _made(self, member: Member, body: Body | None, shown: str) -> Node:
         if member.kind == FOLDER:
-            return self._counted(Folder())
+            return Folder()
         if member.kind == SYMLINK:
-            return self._counted(Symlink(member.target))
+            return Symlink(member.target)
         if member.kind == LINK:
-            return self._counted(self._linked(member, shown))
-        if body is None:
-            return self._counted(Special(member.kind))
-        return self._counted(File(body))
+            return self._linked(member, shown)
+        return Special(member.kind) if body is None else File(body)
 
     def _linked(self, member: Member, shown: str) -> Node:
         parts = clamped(member.target)
         target = "/" + "/".join(parts)
         doing = f"link {target}"
         folder = self._followed(parts[:-1], shown, doing, makes=False)
-        node = folder.entries.get(parts[-1]) if isinstance(folder, Folder) and parts else folder
+        if not isinstance(folder, Folder):
+            raise unpacking("unsafe-path", f"{doing} {shown}: not a directory")
+        node = folder.entries.get(parts[-1]) if parts else folder
         if node is None:
             raise unpacking("unsafe-path", f"{doing} {shown}: no such file or directory")
         if isinstance(node, Folder):
             raise unpacking("unsafe-path", f"{doing} {shown}: operation not permitted")
         return node
 
-    def _counted(self, node: Node) -> Node:
-        self._count += 1
+    def _count_one(self, length: int = 0) -> None:
+        """Count an entry; one whose name and target are long counts as several."""
+        self._count += 1 + length // _LONG
         if self._count > self._limit:
             raise ArchiveLimitError("entries", self._limit, f"the archive has {self._count} entries")
-        return node
+
+
+def _length(name: str) -> int:
+    """The bytes of a name."""
+    return len(name) if name.isascii() else len(name.encode("utf-8", "surrogateescape"))
 
 
 def clamped(path: str) -> list[str]:

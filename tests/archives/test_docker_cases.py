@@ -195,7 +195,7 @@ def test_the_messages_of_a_case(sqlite_stocked, name):
     out = io.BytesIO()
     failure = None
     try:
-        TarExporter(sqlite_stocked).load(Pipe((ARCHIVES / case["file"]).read_bytes()), out, quiet=True)
+        TarExporter(sqlite_stocked).load(SOURCES["pipe"](ARCHIVES / case["file"]), out, quiet=True)
     except ImageStoreError as error:
         failure = str(error)
     messages = [json.loads(message) for message in out.getvalue().split(b"\r\n")[:-1]]
