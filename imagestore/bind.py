@@ -91,6 +91,11 @@ class Bound:
 
     _bind: Bind
 
+    @property
+    def bind(self) -> Bind:
+        """What it works on: for the modules of this package that have functions of `imagestore.sql` to run on it."""
+        return self._bind
+
     def close(self) -> None:
         """Close the connections that `open` has made; a host's engine or connection stays as it is."""
         self._bind.close()

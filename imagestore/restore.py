@@ -85,6 +85,10 @@ class RestoredStore(Store):
 
     def begin(self) -> NoReturn:
         """Refuse, as `joined` does."""
+        self.require_transactions()
+
+    def require_transactions(self) -> NoReturn:
+        """Refuse, as `joined` does."""
         raise _has_no("transactions")
 
     @property
@@ -167,9 +171,6 @@ class RestoredStore(Store):
             return None
         except BlobNotFoundError as error:
             raise ImageNotFoundError(image_id) from error
-
-    def _require_no_layer_stores(self) -> NoReturn:
-        self.begin()
 
     def _delete(self, image_id: ImageID) -> Freed:
         with self._changing(image_id) as memory:

@@ -75,7 +75,7 @@ class Store(ImageMetadata):
         if content is not None and layer_stores is not None:
             raise InvalidError("layers are either in content= or in layer_stores=: name one of them")
         if isinstance(bind, Connection):
-            self._require_no_layer_stores()
+            self.require_transactions()
         self._bind = bind_to(bind, schema=schema)
         self._content = None if content is None else open_content(self._bind, content)  # last: it writes an identity
 
@@ -131,8 +131,19 @@ class Store(ImageMetadata):
             UnusableBindError: the connection is in no transaction, does not enforce foreign keys, or is of another database; or this
                 store has layer stores, whose work a rollback would not undo.
         """
-        self._require_no_layer_stores()
+        self.require_transactions()
         return self._at(ConnectionBind(connection, schema=self._schema))
+
+    def require_transactions(self) -> None:
+        """Check that a rollback undoes all that this store does.
+
+        Raises:
+            UnusableBindError: it does not: the store has layer stores.
+        """
+        if self._layers is not None:
+            raise UnusableBindError(
+                "a store with layer stores cannot be joined: a rollback would not undo what they hold"
+            )
 
     @contextmanager
     def begin(self) -> Iterator[Self]:
@@ -144,7 +155,7 @@ class Store(ImageMetadata):
         Raises:
             UnusableBindError: this store has layer stores, whose work a rollback would not undo.
         """
-        self._require_no_layer_stores()
+        self.require_transactions()
         with self._bind.begin() as bind:
             yield self._at(bind)
 
@@ -396,12 +407,6 @@ class Store(ImageMetadata):
         other = copy.copy(self)
         other._bind = bind
         return other
-
-    def _require_no_layer_stores(self) -> None:
-        if self._layers is not None:
-            raise UnusableBindError(
-                "a store with layer stores cannot be joined: a rollback would not undo what they hold"
-            )
 
     def _holding_layers(self, new: list[Image]) -> AbstractContextManager[None]:
         if self._layers is None:

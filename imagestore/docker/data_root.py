@@ -194,11 +194,11 @@ def _import_beside(folder: Path | None, target: StoreBackend | HasBackend) -> Im
     left_out: list[str] = []
     changed = sized = 0
     for tags in batched(repositories.read(folder, left_out), _PAGE):
-        more, missing = target._bind.write(references.set_many, tags)
+        more, missing = target.bind.write(references.set_many, tags)
         changed += more
         left_out += [f"{reference.familiar}: {ImageNotFoundError(image_id)}" for reference, image_id in missing]
     for layers in batched(((link.chain_id, size) for link, size in layer_database.read(folder, left_out)), _PAGE):
-        sized += target._bind.write(sizes.set_many, layers)
+        sized += target.bind.write(sizes.set_many, layers)
     return Imported(0, 0, changed, sized, tuple(left_out))
 
 

@@ -56,7 +56,7 @@ def resolve(store: Store, term: str) -> ImageID:
 
     Source: moby's ``ImageService.GetImage``.
     """
-    return store._bind.read(_resolve, term)
+    return store.bind.read(_resolve, term)
 
 
 def tag_image(store: Store, source: str, target: Reference | str) -> ImageID:
@@ -74,8 +74,8 @@ def tag_image(store: Store, source: str, target: Reference | str) -> ImageID:
 
     Source: moby's ``ImageService.TagImage``.
     """
-    store._require_no_layer_stores()
-    return store._bind.write(_tag, source, check_tag(target))
+    store.require_transactions()
+    return store.bind.write(_tag, source, check_tag(target))
 
 
 def remove_image(store: Store, term: str, *, force: bool = False, prune: bool = True) -> list[DeleteResponse]:
@@ -103,9 +103,9 @@ def remove_image(store: Store, term: str, *, force: bool = False, prune: bool = 
 
     Source: moby's ``ImageService.ImageDelete``.
     """
-    store._require_no_layer_stores()
-    removal = store._bind.write(_Removal.run, term, force, prune)
-    delete_contents(store._bind, store._content, Freed([], removal.freed))
+    store.require_transactions()
+    removal = store.bind.write(_Removal.run, term, force, prune)
+    delete_contents(store.bind, store.content, Freed([], removal.freed))
     return removal.done
 
 

@@ -65,7 +65,7 @@ def summaries(store: Store, pattern: str | None = None, *, everything: bool = Fa
         yield from _matching(store, pattern)
         return
     for page in batched(store.stream(), _PAGE):
-        parents = set() if everything else store._bind.read(images.find_parents, [image.image_id for image in page])
+        parents = set() if everything else store.bind.read(images.find_parents, [image.image_id for image in page])
         for each in summaries_of(store, page):
             if each.names or each.image.image_id not in parents:
                 yield each
@@ -74,15 +74,15 @@ def summaries(store: Store, pattern: str | None = None, *, everything: bool = Fa
 def summaries_of(store: Store, page: Sequence[Image]) -> list[ImageSummary]:
     """The summaries of images, in their order. Two queries for every thousand."""
     image_ids = [image.image_id for image in page]
-    names = store._bind.read(references.of_images, image_ids)
-    known = store._bind.read(sizes.of_images, image_ids)
+    names = store.bind.read(references.of_images, image_ids)
+    known = store.bind.read(sizes.of_images, image_ids)
     return [ImageSummary(image, tuple(names.get(image.image_id, ())), known.get(image.image_id, 0)) for image in page]
 
 
 def layer_sizes(store: Store, image: Image) -> list[int | None]:
     """The size of each layer of an image, the lowest first; None where nobody has told. One query."""
     chains = [link.chain_id for link in image.stack]
-    known = store._bind.read(sizes.of_layers, chains)
+    known = store.bind.read(sizes.of_layers, chains)
     return [known.get(chain) for chain in chains]
 
 

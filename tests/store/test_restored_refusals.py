@@ -23,7 +23,7 @@ def test_it_has_no_parts_that_only_a_database_has(restored, name):
         getattr(restored, name)
 
 
-@pytest.mark.parametrize("call", [Store.begin, Store.lease, Store.collect])
+@pytest.mark.parametrize("call", [Store.begin, Store.require_transactions, Store.lease, Store.collect])
 def test_it_refuses_what_only_a_database_does(restored, call):
     with pytest.raises(UnusableBindError, match="copy its backend to a database"):
         getattr(restored, call.__name__)()
