@@ -48,8 +48,28 @@ def test_two_lines_for_a_newcomer():
     """The first two are the main job and the tests, each one line: CI and others find them by that."""
     main_job, tests = blocks("sh")[:2]
     assert main_job.count("\n") == tests.count("\n") == 1
-    assert "import-docker examples/docker-root.tar" in main_job
+    assert "load -i examples/siblings.tar" in main_job
     assert "--require-hashes -r requirements/test.txt" in tests
+
+
+def test_the_first_command_shows_images_and_the_layers_that_they_share(tmp_path):
+    """What the line does once it is installed."""
+    commands = [part.split() for part in blocks("sh")[0].split(" && ") if ".venv/bin/imagestore" in part]
+    shown = [
+        subprocess.run(
+            [sys.executable, "-m", "imagestore", *arguments],
+            cwd=ROOT,
+            env={**os.environ, "XDG_DATA_HOME": str(tmp_path)},
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        ).stdout.splitlines()
+        for _, *arguments in commands
+    ]
+    loaded, images, layers = shown
+    assert loaded == ["Loaded image: base:1", "Loaded image: left:1", "Loaded image: right:1"]
+    assert {line.split()[0] for line in images[1:]} == {"base", "left", "right"}
+    assert len(layers[1:]) == 5, "of seven that the images have, three are one"
 
 
 def test_every_link_leads_somewhere():
