@@ -70,6 +70,10 @@ class Lineage:
         """
         return self._trie.read(trie.derived, ImageID(image_id), after, check_limit(limit))
 
+    def layers(self, image_id: str) -> list[StoredLayer]:
+        """The layers of an image, the lowest first. One query, of their number."""
+        return self._trie.read(trie.stack, ImageID(image_id))
+
     def shared_layers(self, image_id: str, other: str) -> list[StoredLayer]:
         """The layers that two images both have, the lowest first. One query, of the number of their layers.
 

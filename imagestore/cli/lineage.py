@@ -113,11 +113,9 @@ def layers(location: Location, image: str | None, style: Style) -> None:
     from imagestore.docker.rules import resolve
 
     with location.open() as store, store.reading() as snapshot:
-        if image is None:
-            found = list(snapshot.layers.map().values())
-        else:
-            image_id = resolve(snapshot, image)
-            found = snapshot.lineage.shared_layers(image_id, image_id)
+        found = (
+            list(snapshot.layers.map().values()) if image is None else snapshot.lineage.layers(resolve(snapshot, image))
+        )
     if style.quiet:
         write_lines(style.id(layer.chain_id) for layer in found)
     elif style.format == "json":

@@ -7,9 +7,11 @@ planner's statistics. PostgreSQL and SQLite take the rows of a recursive query i
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import (
+    CTE,
     BigInteger,
     Boolean,
     Connection,
@@ -231,38 +233,42 @@ def _start_after() -> Select[Any]:
     return rows.join_from(gone, images, start).where(gone.c.there.is_not(None))
 
 
-def _shared() -> Select[Any]:
-    """The layers that two images both have, the lowest first; ``:count`` is 1 where they are the same image."""
+def _stack(chosen: Any) -> CTE:
+    """Each layer of the stacks of images, with its distance from the top."""
     stack = (
         select(images.c.top.label("chain"), _zero.label("distance"))
-        .where(images.c.id.in_([_image_id, bindparam("other_id", type_=ImageIDType)]), images.c.top.is_not(None))
+        .where(chosen, images.c.top.is_not(None))
         .cte("stack", recursive=True)
     )
-    below = select(of_layer("parent", stack.c.chain).label("chain"), (stack.c.distance + _one).label("distance"))
-    stack = stack.union_all(below.where(of_layer("parent", stack.c.chain).is_not(None)))
+    below = of_layer("parent", stack.c.chain)
+    return stack.union_all(select(below, stack.c.distance + _one).where(below.is_not(None)))
+
+
+def _told(found: Any) -> Select[Any]:
+    """What the rows of these layers have, the lowest first."""
+    contents, chain = schema.contents, found.c.chain
+    kept = select(contents.c.size).where(contents.c.diff_id == of_layer("diff_id", chain)).correlate_except(contents)
+    columns = (of_layer(name, chain) for name in ("diff_id", "parent", "size"))
+    return select(chain, *columns, kept.scalar_subquery()).order_by(found.c.distance.desc())
+
+
+def _shared() -> Select[Any]:
+    """The layers that two images both have; ``:count`` is 1 where they are the same image."""
+    stack = _stack(images.c.id.in_([_image_id, bindparam("other_id", type_=ImageIDType)]))
     both = (
         select(stack.c.chain, func.max(stack.c.distance).label("distance"))
         .group_by(stack.c.chain)
         .having(func.count() == bindparam("count", type_=Integer))
         .subquery("both")
     )
-    contents = schema.contents
-    kept = (
-        select(contents.c.size)
-        .where(contents.c.diff_id == of_layer("diff_id", both.c.chain))
-        .correlate_except(contents)
-    )
-    return select(
-        both.c.chain,
-        *(of_layer(name, both.c.chain) for name in ("diff_id", "parent", "size")),
-        kept.scalar_subquery(),
-    ).order_by(both.c.distance.desc())
+    return _told(both)
 
 
 BASES: Final = Read(_bases())
 DERIVED: Final = Read(_derived(first_page=True))
 DERIVED_AFTER: Final = Read(_derived(first_page=False))
 SHARED: Final = Read(_shared())
+STACK: Final = Read(_told(_stack(images.c.id == _image_id)))
 TOP: Final = Read(select(images.c.top).where(images.c.id == _image_id), few=True)
 
 
@@ -323,8 +329,21 @@ def shared_layers(connection: Connection, image_id: ImageID, other: ImageID) -> 
         ImageNotFoundError: there is no such image.
     """
     found = SHARED.all(connection, image_id=image_id.raw, other_id=other.raw, count=len({image_id, other}))
+    return _layers(connection, found, image_id, other)
+
+
+def stack(connection: Connection, image_id: ImageID) -> list[StoredLayer]:
+    """The layers of an image, the lowest first. One query, of their number.
+
+    Raises:
+        ImageNotFoundError: there is no such image.
+    """
+    return _layers(connection, STACK.all(connection, image_id=image_id.raw), image_id)
+
+
+def _layers(connection: Connection, found: Sequence[Any], *of: ImageID) -> list[StoredLayer]:
     if not found:
-        for each in (image_id, other):
+        for each in of:
             if TOP.first(connection, image_id=each.raw) is None:
                 raise ImageNotFoundError(each)
     return [

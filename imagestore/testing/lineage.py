@@ -57,7 +57,7 @@ class LineageContract(StoreSubject):
         for image_id in (_create(store, "1"), _create(store, "2"), store.create(other)):
             assert not store.lineage.bases(image_id)
             assert not store.lineage.derived(image_id)
-            assert store.lineage.shared_layers(image_id, image_id) == []
+            assert store.lineage.layers(image_id) == store.lineage.shared_layers(image_id, image_id) == []
             assert store.lineage.sizes(image_id) == Sizes(0, 0, 0, 0)
 
     def test_what_is_derived_tells_when_it_was_last_used(self) -> None:
@@ -135,9 +135,8 @@ class LineageContract(StoreSubject):
         assert shared == store.lineage.shared_layers(other, one)
         assert [layer.parent for layer in shared] == [None, shared[0].chain_id]
         assert store.lineage.shared_layers(one, apart) == []
-        assert [layer.diff_id for layer in store.lineage.shared_layers(one, one)] == [
-            make_diff_id(name) for name in "abc"
-        ]
+        assert [layer.diff_id for layer in store.lineage.layers(one)] == [make_diff_id(name) for name in "abc"]
+        assert store.lineage.layers(one) == store.lineage.shared_layers(one, one)
 
     def test_sizes_of_layers_that_nobody_has_told(self) -> None:
         store = self.make_store()
@@ -195,7 +194,7 @@ class LineageContract(StoreSubject):
         store = self.make_store()
         there = _create(store, "there", "a")
         lineage, missing = store.lineage, make_digest()
-        calls: list[Callable[[str], object]] = [lineage.bases, lineage.derived, lineage.sizes]
+        calls: list[Callable[[str], object]] = [lineage.bases, lineage.derived, lineage.layers, lineage.sizes]
         calls += [lambda each: lineage.shared_layers(each, there), lambda each: lineage.shared_layers(there, each)]
         for call in calls:
             assert missing in str(refusal(ImageNotFoundError, call, missing))

@@ -94,6 +94,7 @@ def _reads(store, stacks):
         "derived": (trie.DERIVED, {"image_id": base.raw, "limit": PAGE}),
         "derived, late": (trie.DERIVED_AFTER, {"image_id": base.raw, "limit": PAGE, **place}),
         "shared layers": (trie.SHARED, {"image_id": deepest.raw, "other_id": base.raw, "count": 2}),
+        "layers": (trie.STACK, {"image_id": deepest.raw}),
         "sizes": (sharing.SIZES, {"image_id": deepest.raw}),
         "sizes of a twin": (sharing.SIZES, {"image_id": last_twin.raw}),
         "sizes of many": (of_many, some),
