@@ -31,6 +31,13 @@ def differences(kind):
     return set(re.findall(rf"^\| `({kind}-[\w-]+)` \|", section, re.MULTILINE))
 
 
+def judged():
+    """The cases of OCI layouts that ``docs/from-docker.md`` tells of: the first column of their table."""
+    section = FROM_DOCKER.read_text(encoding="utf-8").partition("\n### OCI image layouts\n")[2].partition("\n## ")[0]
+    first_cells = re.findall(r"^\| (`.*?) \|", section, re.MULTILINE)
+    return {name for cell in first_cells for name in re.findall(r"`([^`]+)`", cell)}
+
+
 def pytest_runtest_setup(item):
     name = getattr(item, "callspec", None) and item.callspec.params.get("name")
     if name is not None and item.path.parent == HERE and item.path.stem in SUITES:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import tarfile
 
 import pytest
@@ -12,7 +13,7 @@ from imagestore.content.reading import plain
 from imagestore.errors import InvalidArchiveError, InvalidLayerError
 from imagestore.verify import verify
 from tests.archives.conftest import Pipe
-from tests.archives.recorded import ARCHIVES, cases
+from tests.archives.recorded import ARCHIVES, HERE, cases, judged
 
 CASES = cases("oci/cases.json")
 
@@ -61,6 +62,11 @@ def test_what_skopeo_makes_of_a_daemons_archive(stocked, tmp_path, source):
     assert stocked.get(loaded.id).raw_json == blob
     assert loaded.tags == ()  # it is called "img", which names no repository
     assert list(verify(stocked, content=True)) == []
+
+
+def test_what_the_specification_leaves_open_is_told():
+    known = json.loads((HERE / "data" / "oci" / "cases.json").read_text())
+    assert judged() == {case["name"] for case in known if case.get("judgement")}
 
 
 def check(store, loaded, expected):
