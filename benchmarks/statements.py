@@ -43,7 +43,7 @@ _ALONE: Final = (
 )
 _UNUSED: Final = (
     "FROM imagestore_contents AS c WHERE c.diff_id IN (SELECT substr(?, place * 32 + 1, 32) FROM given) "
-    "AND NOT EXISTS (SELECT 1 FROM imagestore_layers l WHERE l.diff_id = c.diff_id)"
+    "AND coalesce((SELECT FALSE FROM imagestore_layers l WHERE l.diff_id = c.diff_id LIMIT 1), TRUE)"
 )
 _WAITING: Final = "FROM imagestore_metadata WHERE length(value) = 71 AND key = ? AND value"
 
