@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import re
+import tarfile
+from hashlib import sha256
 from importlib import import_module
 from pathlib import Path
 
 import pytest
 from sqlalchemy import event
 
+from imagestore.archive import load
 from imagestore.sql.engine import create_engine
 from imagestore.store import Store
-from imagestore.testing.makers import make_config, make_image
+from imagestore.testing.makers import make_config, make_image, make_layer
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "architecture.md").read_text()
@@ -33,7 +37,10 @@ def test_files_that_are_named_are_there():
 
 
 @pytest.mark.parametrize(
-    "name", sorted({name for section in ("create", "delete") for row in rows(section) for name in CODE.findall(row[1])})
+    "name",
+    sorted(
+        {name for section in ("create", "delete", "load") for row in rows(section) for name in CODE.findall(row[1])}
+    ),
 )
 def test_where_it_happens(name):
     module, *path = name.split(".")
@@ -47,7 +54,7 @@ def statements(section):
     """Its statements, each as a pattern; "…" is anything."""
     for row in rows(section):
         for code in CODE.findall(row[2]):
-            if code.split()[0] in {"SELECT", "INSERT", "UPDATE", "DELETE"}:
+            if code.split()[0] in {"SELECT", "INSERT", "UPDATE", "DELETE", "WITH"}:
                 yield ".*".join(map(re.escape, code.split(" … ")))
 
 
@@ -102,3 +109,18 @@ def test_delete(store, sent):
     sent.clear()
     store.delete(parent)
     assert_sent(sent, list(statements("delete")))
+
+
+def test_load(store, sent, tmp_path):
+    archive = tmp_path / "archive.tar"
+    config, layer = make_config(layers=["sha256:" + sha256(make_layer()).hexdigest()]), make_layer()
+    manifest = b'[{"Config":"config.json","Layers":["layer.tar"],"RepoTags":["app:1"]}]'
+    with tarfile.open(archive, "w") as tar:
+        for name, data in {"config.json": config, "layer.tar": layer, "manifest.json": manifest}.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+    with_content = Store(store.engine, content=tmp_path / "content")
+    sent.clear()
+    load(with_content, archive)
+    assert_sent(sent, list(statements("load")))

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import imagestore
+import imagestore.archive
 import imagestore.docker.repositories
 import imagestore.docker.rules
 import imagestore.docker.summaries
@@ -50,6 +51,7 @@ OWNERS = {
     "reference.ParseNormalizedNamed(s)": imagestore.reference,
     "reference.Store": imagestore.references.References,
     "reference.NewReferenceStore(jsonPath)": imagestore.docker.repositories,
+    "Exporter.Load": imagestore.archive.TarExporter,
     "ImageService.GetImage": imagestore.docker.rules,
     "ImageService.Images": imagestore.docker.summaries,
 }
