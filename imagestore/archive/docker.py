@@ -39,13 +39,13 @@ class ManifestItem(msgspec.Struct, frozen=True, kw_only=True):
     parent: str = ""
 
 
-_MANIFEST: Final = Slice(
+MANIFEST_ITEMS: Final = Slice(
     Struct(
         ManifestItem,
         Field("config", "Config", TEXT),
         Field("repo_tags", "RepoTags", Slice(TEXT)),
         Field("layers", "Layers", Slice(TEXT)),
-        Field("parent", "Parent", Text(go="image.ID")),
+        Field("parent", "Parent", Text(go="image.ID"), omitempty=True),
         go="tarexport.manifestItem",
     )
 )
@@ -74,7 +74,7 @@ def load(archive: Archive, taker: Taker) -> None:
 
     Source: moby's ``tarexport.Load``.
     """
-    items: tuple[ManifestItem, ...] = _decoded(_MANIFEST, archive.read(MANIFEST), first=True) or ()
+    items: tuple[ManifestItem, ...] = _decoded(MANIFEST_ITEMS, archive.read(MANIFEST), first=True) or ()
     _check_limits(items, archive.limits)
     loaded: dict[Body, _Loaded] = {}
     links: dict[tuple[ImageID, str], None] = {}

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from typing import BinaryIO, Final, Literal, NamedTuple
+from typing import BinaryIO, Final, Literal
 
 import msgspec
 
+from imagestore.archive.docker import MANIFEST, MANIFEST_ITEMS, REPOSITORIES, ManifestItem
 from imagestore.archive.layout import Compression, layout_members
 from imagestore.archive.selection import SelectedLayer, Selection, selected
 from imagestore.archive.whole_file import whole_file
 from imagestore.archive.writing import File, Folder, Link, write_tar
 from imagestore.digest import DiffID, Digest
 from imagestore.errors import InvalidError
-from imagestore.gojson import TEXT, TEXT_MAP, Field, GoTime, Slice, Struct, encode, encode_members
+from imagestore.gojson import TEXT_MAP, GoTime, encode, encode_members
 from imagestore.image import V1_IMAGE, Image, V1Image
 from imagestore.store import Store
 from imagestore.v1 import create_id
@@ -93,24 +94,6 @@ def save_to(
         save(store, names, file, format=format, compression=compression)
 
 
-class _ManifestItem(NamedTuple):
-    """An image in manifest.json (moby's ``manifestItem``)."""
-
-    config: str
-    repo_tags: tuple[str, ...] | None
-    layers: tuple[str, ...]
-    parent: str
-
-
-_MANIFEST: Final = Slice(
-    Struct(
-        _ManifestItem,
-        Field("config", "Config", TEXT),
-        Field("repo_tags", "RepoTags", Slice(TEXT)),
-        Field("layers", "Layers", Slice(TEXT)),
-        Field("parent", "Parent", TEXT, omitempty=True),
-    )
-)
 _OF_V1: Final = tuple(name for name in V1Image.__struct_fields__ if name not in ("id", "parent"))
 
 
@@ -126,30 +109,35 @@ def _docker_members(selection: Selection) -> dict[str, Folder | Link | File]:
     saved = {each.image.image_id for each in selection.images}
     for image, tags, layers in selection.images:
         time = _time(image.created)
-        paths = []
+        folders = []
         for v1_image, layer in _v1_images(image, layers):
             folder = v1_image.id
-            path = f"{folder}/layer.tar"
-            paths.append(path)
-            for tag in tags if len(paths) == len(layers) else ():
-                repositories.setdefault(tag.familiar_name, {})[str(tag.tag)] = folder
+            folders.append(folder)
             if folder in members:
                 continue
+            path = f"{folder}/layer.tar"
+            first = first_paths.setdefault(layer.diff_id, path)
             members[folder] = Folder(time)
             members[f"{folder}/VERSION"] = File.of(b"1.0", time)
             members[f"{folder}/json"] = File.of(encode(V1_IMAGE, v1_image), time)
-            first = first_paths.setdefault(layer.diff_id, path)
-            is_first = first == path
-            members[path] = File(layer.size, selection.chunks(layer), time) if is_first else Link(f"../{first}", time)
-        config = f"{image.image_id.hex}.json"
-        members[config] = File.of(image.raw_json, time)
-        parent = image.parent if image.parent in saved and image.parent != image.image_id else None
-        repo_tags = tuple(tag.familiar for tag in tags) or None
-        manifest.append(_ManifestItem(config, repo_tags, tuple(paths), parent or ""))
-    members["manifest.json"] = File.of(encode(_MANIFEST, manifest) + b"\n", 0)
+            members[path] = (
+                File(layer.size, selection.chunks(layer), time) if first == path else Link(f"../{first}", time)
+            )
+        for tag in tags if folders else ():
+            repositories.setdefault(tag.familiar_name, {})[str(tag.tag)] = folders[-1]
+        parent = image.parent or ""
+        item = ManifestItem(
+            config=f"{image.image_id.hex}.json",
+            repo_tags=tuple(tag.familiar for tag in tags) or None,
+            layers=tuple(f"{folder}/layer.tar" for folder in folders),
+            parent=parent if parent in saved and parent != image.image_id else "",
+        )
+        members[item.config] = File.of(image.raw_json, time)
+        manifest.append(item)
+    members[MANIFEST] = File.of(encode(MANIFEST_ITEMS, manifest) + b"\n", 0)
     if repositories:
         names = encode_members({name: encode(TEXT_MAP, tags) for name, tags in repositories.items()})
-        members["repositories"] = File.of(names + b"\n", 0)
+        members[REPOSITORIES] = File.of(names + b"\n", 0)
     return members
 
 

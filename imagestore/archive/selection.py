@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from imagestore.bind import EngineBind
 from imagestore.content.place import Content
 from imagestore.digest import ChainID, DiffID, ImageID
-from imagestore.docker.rules import _whole_id
+from imagestore.docker.rules import whole_id
 from imagestore.errors import (
     ContentLostError,
     CorruptContentError,
@@ -100,7 +100,7 @@ def selected(store: Store, names: Iterable[str]) -> Iterator[Selection]:
     wanted = list(names)
     if not wanted:
         raise InvalidError("there is nothing to save: name an image")
-    if not isinstance(store._bind, EngineBind):
+    if not isinstance(store.bind, EngineBind):
         yield Selection(_checked(store, _find(store, wanted)), store, None, 0.0)
         return
     with store.lease(labels={"purpose": "save"}) as lease:
@@ -124,7 +124,7 @@ def _held(store: Store, names: Sequence[str], lease: HeldLease) -> _Found:
         missing = sorted(tops.keys() - held, key=lambda top: (-tops[top], top))  # locked from the top down
         if not missing:
             return found
-        held.update(store._bind.write(_hold, missing, lease.id))
+        held.update(store.bind.write(_hold, missing, lease.id))
     raise LayerNotFoundError(missing[0])
 
 
@@ -143,12 +143,12 @@ def _find(store: Store, names: Iterable[str]) -> _Found:
                     of_image[reference.tagged] = None
         images = snapshot.get_many(tags)
         diff_ids = {link.diff_id for image in images.values() for link in image.stack}
-        kept = snapshot._bind.read(contents.find_many, sorted(diff_ids))
+        kept = snapshot.bind.read(contents.find_many, sorted(diff_ids))
     return _Found({image_id: (image, tuple(tags[image_id])) for image_id, image in images.items()}, kept)
 
 
 def _meant(store: Store, name: str) -> Iterable[tuple[ImageID, Reference | None]]:
-    image_id = _whole_id(name)
+    image_id = whole_id(name)
     if image_id is not None:
         if image_id not in store:
             raise ImageNotFoundError(image_id)

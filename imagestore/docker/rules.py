@@ -59,6 +59,28 @@ def resolve(store: Store, term: str) -> ImageID:
     return store.bind.read(_resolve, term)
 
 
+def whole_id(term: str) -> ImageID | None:
+    """The ID that a term is in full, with or without its algorithm; None where it is something else. Pure.
+
+    Raises:
+        ImageNotFoundError: it is a digest of another algorithm than sha256, which no image has.
+
+    Source: distribution's ``ParseAnyReference``.
+    """
+    if not isinstance(term, str):
+        raise InvalidReferenceError(term, f"expected a str, not {type(term).__name__}")
+    for text in (f"sha256:{term}", term):
+        try:
+            digest = Digest(text)
+        except InvalidDigestError:
+            continue
+        try:
+            return ImageID(digest)
+        except InvalidDigestError:
+            raise ImageNotFoundError(digest) from None  # of another algorithm
+    return None
+
+
 def tag_image(store: Store, source: str, target: Reference | str) -> ImageID:
     """Let a tag stand for an image, in place of another one, and note on the image that it was tagged just now. Commits.
 
@@ -188,7 +210,7 @@ class _Removal:
 
 
 def _resolve(connection: Connection, term: str) -> ImageID:
-    image_id = _whole_id(term)
+    image_id = whole_id(term)
     if image_id is not None:
         if images.exists(connection, image_id):
             return image_id
@@ -209,25 +231,6 @@ def _tag(connection: Connection, source: str, target: Reference) -> ImageID:
     references.add(connection, target, image_id, force=True)
     images.set_metadata(connection, image_id, metadata.LAST_UPDATED, str(GoTime.now()).encode())
     return image_id
-
-
-def _whole_id(term: str) -> ImageID | None:
-    """The ID that a term is in full, with or without its algorithm; None where it is something else.
-
-    Source: distribution's ``ParseAnyReference``.
-    """
-    if not isinstance(term, str):
-        raise InvalidReferenceError(term, f"expected a str, not {type(term).__name__}")
-    for text in (f"sha256:{term}", term):
-        try:
-            digest = Digest(text)
-        except InvalidDigestError:
-            continue
-        try:
-            return ImageID(digest)
-        except InvalidDigestError:
-            raise ImageNotFoundError(digest) from None  # of another algorithm
-    return None
 
 
 def _is_id_prefix(image_id: ImageID, term: str) -> bool:

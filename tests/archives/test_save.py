@@ -32,9 +32,9 @@ DIFFERENCES = differences("save")
 
 
 @pytest.fixture
-def family(stocked):
-    fill(stocked, FAMILY)
-    return stocked
+def family(emptied):
+    fill(emptied, FAMILY)
+    return emptied
 
 
 def saved(store, *names, **options):
@@ -53,41 +53,41 @@ def tags_of(archive):
 
 
 @pytest.mark.parametrize("name", SAVED)
-def test_the_archive_is_the_daemons(stocked, name):
+def test_the_archive_is_the_daemons(emptied, name):
     case = SAVED[name]
-    fill(stocked, name)
-    archive = saved(stocked, *case["names"])
+    fill(emptied, name)
+    archive = saved(emptied, *case["names"])
     assert Digest.from_bytes(with_times_of(case, archive)).hex == case["sha256"]
-    assert saved(stocked, *case["names"]) == archive
+    assert saved(emptied, *case["names"]) == archive
     if archive != with_times_of(case, archive):
         assert "save-linked-times" in DIFFERENCES
     out = io.BytesIO()
-    TarExporter(stocked).save(case["names"], out)
+    TarExporter(emptied).save(case["names"], out)
     assert out.getvalue() == archive
-    assert stocked.leases.page() == []
+    assert emptied.leases.page() == []
 
 
 def test_enough_has_been_compared():
     assert len(SAVED) >= 25
 
 
-def test_an_image_without_layers(stocked):
+def test_an_image_without_layers(emptied):
     assert CASES["no-layers"]["save"]["exit"] == 1
     assert "save-without-layers" in DIFFERENCES
-    fill(stocked, "no-layers")
+    fill(emptied, "no-layers")
     (name,) = CASES["no-layers"]["save"]["names"]
-    archive = saved(stocked, name)
-    (image_id,) = stocked.map()
+    archive = saved(emptied, name)
+    (image_id,) = emptied.map()
     with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
         assert tar.getnames() == [f"{image_id.hex}.json", "manifest.json"]
     assert manifest_of(archive) == [{"Config": f"{image_id.hex}.json", "RepoTags": [name], "Layers": []}]
 
 
-def test_an_image_of_another_system(stocked):
+def test_an_image_of_another_system(emptied):
     assert "save-other-systems" in DIFFERENCES
-    register(stocked, "layer")
-    image_id = stocked.create(make_config(os="windows", layers=[Digest.from_bytes(make_layer("layer"))]))
-    assert len(manifest_of(saved(stocked, image_id))) == 1
+    register(emptied, "layer")
+    image_id = emptied.create(make_config(os="windows", layers=[Digest.from_bytes(make_layer("layer"))]))
+    assert len(manifest_of(saved(emptied, image_id))) == 1
 
 
 class TestNames:
@@ -125,6 +125,8 @@ class TestNames:
         parents = [item.get("Parent") for item in manifest_of(saved(family, "left:1", "right:1", "base:1"))]
         assert parents == [base, None, None]
         assert "Parent" not in manifest_of(saved(family, "left:1", "right:1"))[0]
+        family.backend.set_metadata(base, "parent", base.encode())  # a cycle that came through the port
+        assert "Parent" not in manifest_of(saved(family, "base:1"))[0]
 
 
 REFUSED = [
@@ -154,13 +156,13 @@ def refused(store, names, kind, words):
     return caught.value
 
 
-def test_a_name_that_means_several(stocked):
+def test_a_name_that_means_several(emptied):
     configs = (make_config(number) for number in range(40))
     first: dict[str, list[str]] = {}
-    for image_id in stocked.create_many(configs):
+    for image_id in emptied.create_many(configs):
         first.setdefault(image_id.hex[0], []).append(image_id)
     letter = next(letter for letter, found in first.items() if len(found) > 1)
-    refused(stocked, [f"sha256:{letter}"], AmbiguousIDError, "ambiguous image ID")
+    refused(emptied, [f"sha256:{letter}"], AmbiguousIDError, "ambiguous image ID")
 
 
 def register(store, *names):
@@ -187,14 +189,18 @@ class TestLayersThatAreNotThere:
     def test_a_store_without_a_place(self, family):
         refused(Store(family.engine), ["left:1"], UnusableContentError, "no place for content")
 
-    def test_content_that_is_gone_or_cut(self, family, tmp_path):
+    def test_content_that_is_gone_or_cut(self, sqlite_stocked, tmp_path):
+        family = sqlite_stocked
+        fill(family, FAMILY)
         files = sorted((tmp_path / "content/data").iterdir(), key=lambda file: file.stat().st_size)
         files[0].write_bytes(files[0].read_bytes()[:-1])
         refused(family, ["base:1", "left:1", "right:1"], CorruptContentError, "is damaged")
         files[0].unlink()
         refused(family, ["base:1", "left:1", "right:1"], ContentLostError, "is gone")
 
-    def test_content_that_is_damaged_ends_the_save(self, family, tmp_path):
+    def test_content_that_is_damaged_ends_the_save(self, sqlite_stocked, tmp_path):
+        family = sqlite_stocked
+        fill(family, FAMILY)
         for file in (tmp_path / "content/data").iterdir():
             file.write_bytes(file.read_bytes()[:-1] + b"x")
         for options in ({}, {"format": "oci"}, {"format": "oci", "compression": "gzip"}):

@@ -20,9 +20,9 @@ OPTIONS: list[dict[str, Any]] = [{}, {"format": "oci"}, {"format": "oci", "compr
 
 
 @pytest.fixture
-def family(stocked):
-    fill(stocked, FAMILY)
-    return stocked
+def family(emptied):
+    fill(emptied, FAMILY)
+    return emptied
 
 
 @pytest.fixture
