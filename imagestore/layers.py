@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, BinaryIO, Final, NamedTuple
 
 from sqlalchemy import URL, Connection
 
-from imagestore.arguments import check_chain_id, check_limit
-from imagestore.bind import Bind, EngineBind
+from imagestore.arguments import check_bytes, check_chain_id, check_limit
+from imagestore.bind import Bind, ConnectionBind, EngineBind
 from imagestore.content.local import LocalContent
 from imagestore.content.place import Content, delete
 from imagestore.content.reading import LIMIT, WINDOW, Registered, verified
@@ -77,13 +77,15 @@ class Layers:
             LayerNotFoundError: there is no such parent.
             LeaseExpiredError: the lease has expired meanwhile.
             UnusableContentError: the store has no place for content.
-            InvalidError: the store has joined, and no lease is given.
+            InvalidError: the store has joined, and no lease is given; or ``limit`` is no number of bytes.
+            ReadOnlyError: the store is a snapshot.
             OSError: the bytes cannot be written.
 
         Source: moby's ``layer.Store.Register``.
         """
         below = None if parent is None else check_chain_id(parent)
         self._require_content()
+        check_bytes(limit)
         with self._leased(lease) as (lease_id, own):
             if below is not None:
                 self._bind.read(layers.get, below)  # before the bytes are read
@@ -102,8 +104,9 @@ class Layers:
             window: bytes of memory that a compressed tar may ask for.
 
         Raises:
-            InvalidLayerError, LayerTooLargeError, LeaseExpiredError, UnusableContentError, OSError: as `register`.
+            InvalidLayerError, LayerTooLargeError, LeaseExpiredError, UnusableContentError, InvalidError, OSError: as `register`.
         """
+        check_bytes(limit)
         self._bind.read(leases.check, lease.id)
         return self._write(stream, lease.id, limit, window)
 
@@ -256,7 +259,7 @@ class Layers:
             self._bind.read(leases.check, lease.id)  # before the bytes are read
             yield lease.id, False
             return
-        if not isinstance(self._bind, EngineBind):
+        if isinstance(self._bind, ConnectionBind):
             raise InvalidError(
                 "a joined store registers a layer under a lease that was taken before its transaction began: pass lease="
             )

@@ -87,6 +87,35 @@ class LayerStoreContract(StoreSubject):
         assert store.layers.map() == {}
         assert tuple_of(store.collect()) == _NOTHING
 
+    def test_a_layer_that_is_written_gets_its_places_afterwards(self) -> None:
+        store = self.make_store()
+        with store.lease() as lease:
+            written = store.layers.write(io.BytesIO(make_layer("layer")), lease=lease)
+            assert store.layers.map() == {}
+            lower = store.layers.link(written, lease=lease)
+            upper = store.layers.link(written, lower.chain_id, lease=lease)
+            assert written.diff_id == lower.diff_id == upper.diff_id
+            assert upper.parent == lower.chain_id
+            assert _read(store, upper.chain_id) == make_layer("layer")
+            never = store.layers.write(io.BytesIO(make_layer("another")), lease=lease)
+            refusal(LayerNotFoundError, lambda: store.layers.link(never, make_diff_id("nowhere"), lease=lease))
+        refusal(LeaseExpiredError, lambda: store.layers.link(written, lease=lease))
+        store.collect()
+        assert store.layers.map() == {}
+        assert tuple_of(store.collect()) == _NOTHING
+
+    def test_a_lease_holds_a_layer_that_is_there_with_its_content(self) -> None:
+        store = self.make_store()
+        (layer,) = _register(store, "layer")
+        with store.lease() as lease:
+            held = store.layers.hold(layer.chain_id, lease=lease)
+            assert held == store.layers.get(layer.chain_id)
+            assert store.layers.release(layer) == []
+            store.collect()
+            assert _read(store, layer.chain_id) == make_layer("layer")
+            assert store.layers.hold(make_diff_id("nowhere"), lease=lease) is None
+        refusal(LeaseExpiredError, lambda: store.layers.hold(layer.chain_id, lease=lease))
+
     def test_what_is_no_layer_is_refused_and_leaves_nothing(self) -> None:
         store = self.make_store()
         tar = make_layer("file", size=5000)

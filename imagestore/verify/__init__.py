@@ -68,24 +68,24 @@ def verify(store: Store, repair: bool = False, content: bool = False) -> Iterato
     Raises:
         ReadOnlyError: a snapshot was to be repaired, and there was something to repair.
     """
-    bind = store._bind
+    bind = store.bind
     for damages in _checks(store, content):
         yield from _repaired(bind, damages) if repair else [damage.finding for damage in damages]
 
 
 def lacks_content(store: Store) -> bool:
     """Whether the database has contents that were not looked for, as the store has no place for them. One read."""
-    return store.content is None and store._bind.read(contents.has_any)
+    return store.content is None and store.bind.read(contents.has_any)
 
 
 def _checks(store: Store, content: bool) -> Iterator[list[Damage]]:
     # A layer is explained by images, and a name stands for one: images first.
-    yield from images.check(store._bind)
-    yield from layers.check(store._bind)
-    yield from names.check(store._bind)
-    yield from leases.check(store._bind)
+    yield from images.check(store.bind)
+    yield from layers.check(store.bind)
+    yield from names.check(store.bind)
+    yield from leases.check(store.bind)
     if store.content is not None:
-        yield from layers.check_contents(store._bind, store.content, whole=content)
+        yield from layers.check_contents(store.bind, store.content, whole=content)
 
 
 def _repaired(bind: Bind, damages: list[Damage]) -> list[Finding]:
