@@ -103,7 +103,7 @@ def selected(store: Store, names: Iterable[str]) -> Iterator[Selection]:
     if not isinstance(store.bind, EngineBind):
         yield Selection(_checked(store, _find(store, wanted)), store, None, 0.0)
         return
-    with store.lease(labels={"purpose": "save"}) as lease:
+    with store.lease(labels={"for": "save"}) as lease:
         taken = time.monotonic()
         yield Selection(_checked(store, _held(store, wanted, lease)), store, lease, taken)
 

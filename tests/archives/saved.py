@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import io
+import json
 import tarfile
 
 from imagestore.archive.loading import load
 from imagestore.archive.writing import File, Folder, Link, header
-from tests.archives.recorded import ARCHIVES, cases
+from tests.archives.recorded import ARCHIVES, HERE, cases
 
 CASES = {name: case for name, case in cases("cases.json").items() if "save" in case}
-SAVED = {name: case["save"] for name, case in CASES.items() if case["save"]["exit"] == 0}
-FAMILY = "daemon-siblings"  # base:1, and left:1 and right:1 on it
+FAMILY = HERE / "data" / "daemon-siblings.tar"  # base:1, and left:1 and right:1 on it
 
 
 def fill(store, name):
@@ -19,6 +19,17 @@ def fill(store, name):
     case = CASES[name]
     for file in (*case.get("before", ()), case["file"]):
         load(store, ARCHIVES / file)
+
+
+def names_in_order(saved):
+    """The names in the order in which this call of the daemon had the images, which is another one each time."""
+    (text,) = [entry["text"] for entry in saved["entries"] if entry["name"] == "manifest.json"]
+    items = json.loads(text)
+
+    def place(name):
+        return next((at for at, item in enumerate(items) if name in (item["RepoTags"] or ())), 0)
+
+    return sorted(saved["names"], key=place)
 
 
 def with_times_of(saved, archive):

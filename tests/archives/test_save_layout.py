@@ -10,15 +10,14 @@ from typing import Any
 
 import pytest
 
-from imagestore.archive import save
-from imagestore.archive.loading import load
+from imagestore.archive import load, save
 from imagestore.content.reading import compression as compression_of
 from imagestore.content.reading import plain
 from imagestore.digest import Digest
 from imagestore.errors import InvalidError
 from imagestore.store import Store
 from imagestore.testing.makers import make_config
-from tests.archives.saved import FAMILY, fill
+from tests.archives.saved import FAMILY
 
 NAMES = ["base:1", "left:1", "right:1"]
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -26,7 +25,7 @@ MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 
 @pytest.fixture
 def family(sqlite_stocked):
-    fill(sqlite_stocked, FAMILY)
+    load(sqlite_stocked, FAMILY)
     return sqlite_stocked
 
 

@@ -9,11 +9,11 @@ from typing import Any, BinaryIO, cast
 
 import pytest
 
-from imagestore.archive import save, selection
+from imagestore.archive import load, save, selection
 from imagestore.errors import ImageNotFoundError, LayerNotFoundError, LeaseExpiredError
 from imagestore.store import Store
 from imagestore.testing.makers import make_config, make_layer
-from tests.archives.saved import FAMILY, fill
+from tests.archives.saved import FAMILY
 
 NAMES = ["base:1", "left:1", "right:1"]
 OPTIONS: list[dict[str, Any]] = [{}, {"format": "oci"}, {"format": "oci", "compression": "zstd"}]
@@ -21,7 +21,7 @@ OPTIONS: list[dict[str, Any]] = [{}, {"format": "oci"}, {"format": "oci", "compr
 
 @pytest.fixture
 def family(emptied):
-    fill(emptied, FAMILY)
+    load(emptied, FAMILY)
     return emptied
 
 
@@ -119,7 +119,7 @@ class TestOthersAtWork:
             assert out.getvalue() == archive
             family.collect()
             assert family.layers.map() == {}
-            fill(family, FAMILY)
+            load(family, FAMILY)
 
     def test_what_is_deleted_before_it_is_held_is_not_there(self, family, monkeypatch):
         self.after_the_first_look(monkeypatch, lambda: family.delete(family.references.get("left:1")))
@@ -183,7 +183,7 @@ class TestOthersAtWork:
     def test_the_lease_says_what_it_is_for(self, family):
         found = []
         save(family, NAMES, Meeting(lambda: found.extend(family.leases.page())))
-        assert [dict(lease.labels) for lease in found] == [{"purpose": "save"}]
+        assert [dict(lease.labels) for lease in found] == [{"for": "save"}]
 
 
 class TestJoined:
@@ -199,7 +199,7 @@ class TestJoined:
 
     def test_a_snapshot_saves_what_it_sees(self, postgres_store, tmp_path):
         store = Store(postgres_store.engine, content=tmp_path / "content")
-        fill(store, FAMILY)
+        load(store, FAMILY)
         with store.reading() as snapshot:
             assert len(snapshot) == 3
             store.references.delete("left:1")

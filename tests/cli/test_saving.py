@@ -5,13 +5,14 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from imagestore.archive import save
+from imagestore.archive import load, save
 from imagestore.store import Store
 from imagestore.testing.makers import make_config, make_layer
-from tests.archives.saved import FAMILY, fill
+from tests.archives.saved import FAMILY
 from tests.cli.test_process import in_shell
 from tests.cli.test_terminal import on_terminal
 
@@ -19,7 +20,7 @@ from tests.cli.test_terminal import on_terminal
 @pytest.fixture
 def stocked_url(sqlite_url, sqlite_store):
     """Of a store whose content is in the folder beside it."""
-    fill(Store(sqlite_store.engine, content=f"{sqlite_url.removeprefix('sqlite:///')}-content"), FAMILY)
+    load(Store(sqlite_store.engine, content=f"{sqlite_url.removeprefix('sqlite:///')}-content"), FAMILY)
     return sqlite_url
 
 
@@ -95,6 +96,15 @@ def test_a_store_that_has_no_content(run_cli, sqlite_store, tmp_path):
     assert code == 1
     assert "layer does not exist" in err
     assert "load the image from an archive" in err
+
+
+def test_a_folder_that_is_not_named(run_cli, stocked_url, tmp_path):
+    folder = Path(f"{stocked_url.removeprefix('sqlite:///')}-content")
+    folder = folder.rename(tmp_path / "elsewhere")
+    command = ["save", "-o", tmp_path / "saved.tar", "left:1"]
+    code, _, err = run_cli("--store", stocked_url, *command)
+    assert (code, err.splitlines()[-1]) == (1, "  on the command line that is --content DIR, or IMAGESTORE_CONTENT")
+    assert run_cli("--store", stocked_url, "--content", folder, *command) == (0, "", "")
 
 
 class TestStandardOutput:
