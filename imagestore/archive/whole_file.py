@@ -51,7 +51,7 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
                 with _told_of(target):
                     os.fsync(descriptor)
                     if is_nameless:
-                        os.link(_DESCRIPTORS / str(descriptor), draft, dst_dir_fd=folder)
+                        os.link(_DESCRIPTORS / str(descriptor), draft, dst_dir_fd=folder, follow_symlinks=True)
             with _told_of(target):
                 os.rename(draft, target.name, src_dir_fd=folder, dst_dir_fd=folder)
         except BaseException:
