@@ -19,6 +19,7 @@ from importlib import import_module
 from typing import Any, BinaryIO, Final, Literal, Protocol
 
 from imagestore.archive.selection import SelectedImage, SelectedLayer, Selection
+from imagestore.archive.whole_file import telling_of
 from imagestore.archive.writing import File, Folder, Link
 from imagestore.digest import Digest
 
@@ -102,7 +103,9 @@ class _Blobs:
         start = self._spool.tell()
         for chunk in _compress(chunks, compression):
             digest.update(chunk)
-            self._spool.write(chunk)
+            with telling_of(tempfile.gettempdir()):
+                self._spool.write(chunk)
+                self._spool.flush()  # before anything is written to the archive
         size = self._spool.tell() - start
         return Digest(f"sha256:{digest.hexdigest()}"), File(size, self._spooled(start, size), 0)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from sqlalchemy import Connection
@@ -48,14 +47,18 @@ class SelectedImage(NamedTuple):
     layers: tuple[SelectedLayer, ...]
 
 
-@dataclass
 class Selection:
-    """Images in the order in which they were first named. Their layers are there, and stay while the block of `selected` lasts."""
+    """What `selected` gives.
 
-    images: Sequence[SelectedImage]
-    _store: Store
-    _lease: HeldLease | None
-    _renewed: float
+    Attributes:
+        images: in the order in which they were first named. Their layers are there, and stay while the block lasts.
+    """
+
+    def __init__(self, store: Store, images: Sequence[SelectedImage], lease: HeldLease | None) -> None:
+        self.images = images
+        self._store = store
+        self._lease = lease
+        self._renewed = time.monotonic()
 
     def chunks(self, layer: SelectedLayer) -> Iterator[bytes]:
         """The tar of a layer, verified while it is read.
@@ -101,11 +104,10 @@ def selected(store: Store, names: Iterable[str]) -> Iterator[Selection]:
     if not wanted:
         raise InvalidError("there is nothing to save: name an image")
     if not isinstance(store.bind, EngineBind):
-        yield Selection(_checked(store, _find(store, wanted)), store, None, 0.0)
+        yield Selection(store, _checked(store, _find(store, wanted)), None)
         return
     with store.lease(labels={"for": "save"}) as lease:
-        taken = time.monotonic()
-        yield Selection(_checked(store, _held(store, wanted, lease)), store, lease, taken)
+        yield Selection(store, _checked(store, _held(store, wanted, lease)), lease)
 
 
 class _Found(NamedTuple):

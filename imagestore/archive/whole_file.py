@@ -1,4 +1,4 @@
-"""A file that is there whole or not at all.
+"""A file that is there whole or not at all, and errors that say which it is.
 
 What is written has no name, where the system can do that, and so goes when the process is killed; else it has a name beside the file's,
 with a dot before it.
@@ -48,20 +48,30 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             with _File(descriptor, "wb") as file:
                 file.path = target
                 yield cast("BinaryIO", file)
-                with _told_of(target):
+                with telling_of(target):
                     os.fsync(descriptor)
                     if is_nameless:
                         os.link(_DESCRIPTORS / str(descriptor), draft, dst_dir_fd=folder, follow_symlinks=True)
-            with _told_of(target):
+            with telling_of(target):
                 os.rename(draft, target.name, src_dir_fd=folder, dst_dir_fd=folder)
         except BaseException:
             with contextlib.suppress(OSError):
                 os.unlink(draft, dir_fd=folder)
             raise
-        with _told_of(target):
+        with telling_of(target):
             os.fsync(folder)
     finally:
         os.close(folder)
+
+
+@contextlib.contextmanager
+def telling_of(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Let an OSError of the block say where that was."""
+    try:
+        yield
+    except OSError as error:
+        error.filename, error.filename2 = os.fspath(path), None
+        raise
 
 
 class _File(io.FileIO):
@@ -70,13 +80,13 @@ class _File(io.FileIO):
     path: Path
 
     def write(self, data: bytes, /) -> int:  # type: ignore[override]  # nothing else comes
-        with _told_of(self.path):
+        with telling_of(self.path):
             return os.write(self.fileno(), data)
 
 
 def _create(target: Path, draft: str, folder: int) -> tuple[int, bool]:
     """A new file, and whether it has no name."""
-    with _told_of(target):
+    with telling_of(target):
         if _NAMELESS:
             try:
                 return os.open(target.parent, _WRITE | _NAMELESS, _MODE), True
@@ -84,12 +94,3 @@ def _create(target: Path, draft: str, folder: int) -> tuple[int, bool]:
                 if error.errno not in _NOT_HERE:
                     raise
         return os.open(draft, _WRITE | os.O_CREAT | os.O_EXCL, _MODE, dir_fd=folder), False
-
-
-@contextlib.contextmanager
-def _told_of(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        error.filename, error.filename2 = str(path), None
-        raise

@@ -82,17 +82,26 @@ def test_a_server_that_is_restarted_is_not_noticed(server, disturbed, tmp_path):
 
 
 FILL = """
-import errno, io, sys
+import errno, io, random, sys, tarfile, tempfile
 from pathlib import Path
 from imagestore.archive import save, save_to
 from imagestore.store import Store
 from imagestore.testing.makers import make_config, make_layer
 
 disk, home = Path(sys.argv[1]), Path(sys.argv[2])
+def make_noise(size):
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as tar:
+        member = tarfile.TarInfo("noise")
+        member.size = size
+        tar.addfile(member, io.BytesIO(random.randbytes(size)))
+    return out.getvalue()
+
 store = Store.open(f"sqlite:///{home}/images.db", content=home / "content")
 with store.lease() as lease:
-    layers = [store.layers.register(io.BytesIO(make_layer(size=size)), lease=lease) for size in (100_000, 3_000_000)]
-    small, large = (store.create(make_config(layers=[layer.diff_id])) for layer in layers)
+    tars = make_layer(size=100_000), make_layer(size=3_000_000), make_noise(3_000_000)
+    layers = [store.layers.register(io.BytesIO(tar), lease=lease) for tar in tars]
+    small, large, noise = (store.create(make_config(layers=[layer.diff_id])) for layer in layers)
 save_to(store, [small], disk / "small.tar")
 before = (disk / "small.tar").read_bytes()
 for options in ({}, {"format": "oci"}):
@@ -107,6 +116,14 @@ for options in ({}, {"format": "oci"}):
         assert [each.name for each in disk.iterdir()] == ["small.tar"]
         assert (disk / "small.tar").read_bytes() == before
 save_to(store, [large], disk / "large.tar", format="oci", compression="gzip")
+tempfile.tempdir = str(disk)
+try:
+    save(store, [noise], out := io.BytesIO(), format="oci", compression="zstd")
+except OSError as error:
+    assert (error.errno, error.filename, out.getvalue()) == (errno.ENOSPC, str(disk), b""), error
+else:
+    sys.exit("the disk is not full")
+assert sorted(each.name for each in disk.iterdir()) == ["large.tar", "small.tar"]
 print("full, and whole")
 """
 
