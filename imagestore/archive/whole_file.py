@@ -1,7 +1,7 @@
 """A file that is there whole or not at all, and errors that say which it is.
 
-What is written has no name, where the system can do that, and so goes when the process is killed; else it has a name beside the file's,
-with a dot before it.
+What is written has no name, where the system can do that, and so goes when the process is killed; else it is ``.imagestore-<random>`` beside
+the file.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         raise InvalidError(f"{os.fspath(path)} is no file, and stays what it is: name a file, or write to a stream")
     folder = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        draft = f".{target.name[:200]}.{secrets.token_hex(8)}"
+        draft = f".imagestore-{secrets.token_hex(8)}"
         descriptor, is_nameless = _create(target, draft, folder)
         try:
             with _File(descriptor, "wb") as file:

@@ -88,8 +88,10 @@ def test_a_link_is_followed(tmp_path):
 
 
 def test_a_long_name(tmp_path):
-    write(tmp_path / ("n" * 255))
-    assert names_in(tmp_path) == ["n" * 255]
+    for name in ("n" * 255, "ü" * 127):
+        write(tmp_path / name)
+        assert names_in(tmp_path) == [name]
+        (tmp_path / name).unlink()
 
 
 def test_a_folder_is_refused(tmp_path):
