@@ -1,7 +1,7 @@
 """A file that is there whole or not at all, and errors that say which it is.
 
-What is written has no name, where the system can do that, and so goes when the process is killed; else it is ``.imagestore-<random>`` beside
-the file.
+What is written has no name, where the system can do that, and so goes when the process is killed; else it is ``.imagestore-<random>``
+beside the file.
 """
 
 from __future__ import annotations
