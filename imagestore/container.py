@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from imagestore.gojson import BOOL, INT, STR_SLICE, TEXT, TEXT_MAP, TEXT_SET, Field, Pointer, Slice, Struct
+from imagestore.gojson import BOOL, STR_SLICE, TEXT, TEXT_MAP, TEXT_SET, Field, Int, Pointer, Slice, Struct, TextSet
 
 
 class HealthConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,13 +74,16 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             msgspec.structs.force_setattr(self, "labels", MappingProxyType(dict(self.labels)))
 
 
+INTEGER: Final = Int("int")
+DURATION: Final = Int("time.Duration")
+
 HEALTH_CONFIG: Final = Struct(
     HealthConfig,
     Field("test", "Test", Slice(TEXT), omitempty=True),
-    Field("interval", "Interval", INT, omitempty=True),
-    Field("timeout", "Timeout", INT, omitempty=True),
-    Field("start_period", "StartPeriod", INT, omitempty=True),
-    Field("retries", "Retries", INT, omitempty=True),
+    Field("interval", "Interval", DURATION, omitempty=True),
+    Field("timeout", "Timeout", DURATION, omitempty=True),
+    Field("start_period", "StartPeriod", DURATION, omitempty=True),
+    Field("retries", "Retries", INTEGER, omitempty=True),
     go="container.HealthConfig",
 )
 
@@ -92,7 +95,7 @@ CONFIG: Final = Struct(
     Field("attach_stdin", "AttachStdin", BOOL),
     Field("attach_stdout", "AttachStdout", BOOL),
     Field("attach_stderr", "AttachStderr", BOOL),
-    Field("exposed_ports", "ExposedPorts", TEXT_SET, omitempty=True),
+    Field("exposed_ports", "ExposedPorts", TextSet("nat.PortSet"), omitempty=True),
     Field("tty", "Tty", BOOL),
     Field("open_stdin", "OpenStdin", BOOL),
     Field("stdin_once", "StdinOnce", BOOL),
@@ -109,7 +112,7 @@ CONFIG: Final = Struct(
     Field("on_build", "OnBuild", Slice(TEXT)),
     Field("labels", "Labels", TEXT_MAP),
     Field("stop_signal", "StopSignal", TEXT, omitempty=True),
-    Field("stop_timeout", "StopTimeout", Pointer(INT), omitempty=True),
+    Field("stop_timeout", "StopTimeout", Pointer(INTEGER), omitempty=True),
     Field("shell", "Shell", STR_SLICE, omitempty=True),
     go="container.Config",
 )

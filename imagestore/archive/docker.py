@@ -15,13 +15,26 @@ from imagestore import v1
 from imagestore.archive.limits import Limits
 from imagestore.archive.source import Archive
 from imagestore.archive.taking import LayerFile, Taker
-from imagestore.archive.tree import Body
+from imagestore.archive.tree import Body, shortened
 from imagestore.digest import ImageID
 from imagestore.errors import ArchiveLimitError, InvalidArchiveError, InvalidImageError, InvalidReferenceError
-from imagestore.gojson import TEXT, TEXT_MAP, Field, Map, Slice, Struct, Text, decode_in_words, draft_in_words, encode
+from imagestore.gojson import (
+    TEXT,
+    TEXT_MAP,
+    Field,
+    Map,
+    Slice,
+    Struct,
+    Text,
+    decode_in_words,
+    draft_in_words,
+    encode,
+    quoted,
+)
 from imagestore.gojson.kinds import Kind
-from imagestore.image import HISTORY, IMAGE, Image, RootFS
+from imagestore.image import HISTORY, IMAGE, V1_IMAGE, History, Image, RootFS
 from imagestore.reference import Reference
+from imagestore.references import check_tag
 
 MANIFEST: Final = "manifest.json"
 REPOSITORIES: Final = "repositories"
@@ -37,8 +50,10 @@ class ManifestItem(msgspec.Struct, frozen=True, kw_only=True):
     repo_tags: tuple[str, ...] | None = None
     layers: tuple[str, ...] | None = None
     parent: str = ""
+    sources: Mapping[str, object] | None = None  # of layers for Windows: only looked at as Go does, by type
 
 
+_SOURCE: Final = Struct(dict, go="distribution.Descriptor")
 MANIFEST_ITEMS: Final = Slice(
     Struct(
         ManifestItem,
@@ -46,6 +61,7 @@ MANIFEST_ITEMS: Final = Slice(
         Field("repo_tags", "RepoTags", Slice(TEXT)),
         Field("layers", "Layers", Slice(TEXT)),
         Field("parent", "Parent", Text(go="image.ID"), omitempty=True),
+        Field("sources", "LayerSources", Map(_SOURCE, go="map[layer.DiffID]distribution.Descriptor"), omitempty=True),
         go="tarexport.manifestItem",
     )
 )
@@ -165,9 +181,9 @@ def _layer_files(archive: Archive, item: ManifestItem) -> Iterator[LayerFile]:
 def _tags(item: ManifestItem) -> Iterator[Reference]:
     for text in item.repo_tags or ():
         reference = _parsed(text)
-        if reference.tag is None or reference.digest is not None:
-            raise InvalidArchiveError("invalid-reference", f'invalid tag "{text}"')
-        yield reference
+        if reference.tag is None:
+            raise InvalidArchiveError("invalid-reference", f"invalid tag {quoted(text)}")
+        yield _tag(reference)
 
 
 def _parsed(text: str) -> Reference:
@@ -175,6 +191,14 @@ def _parsed(text: str) -> Reference:
         return Reference.parse(text)
     except InvalidReferenceError as error:
         raise InvalidArchiveError("invalid-reference", error.reason) from error
+
+
+def _tag(reference: Reference) -> Reference:
+    """A tag that can be given; of one that cannot, the daemon says that it has given it."""
+    try:
+        return check_tag(reference)
+    except InvalidReferenceError as error:
+        raise InvalidArchiveError("invalid-reference", f"{reference.familiar}: {error.reason}") from error
 
 
 def _link(taker: Taker, links: Mapping[tuple[ImageID, str], None], loaded: Mapping[str, _Loaded]) -> None:
@@ -202,7 +226,7 @@ def _load_ancestry(archive: Archive, taker: Taker, loaded: dict[str, ImageID], f
         image: _V1 = _decoded(_V1_IMAGE, document)
         _check_os(image.os)
         if image.parent in pending:
-            raise InvalidArchiveError("schema", f"image {image.parent} is its own ancestor")
+            raise InvalidArchiveError("schema", f"image {shortened(image.parent)} is its own ancestor")
         if not image.parent or image.parent in loaded:
             loaded[old_id] = _load_v1(archive, taker, old_id, document, loaded.get(image.parent))
             continue
@@ -217,7 +241,7 @@ def _load_v1(archive: Archive, taker: Taker, old_id: str, document: bytes, paren
     path = f"{old_id}/layer.tar"
     written = taker.layer(LayerFile(archive.file(path), path), old_id)
     taker.link(written, rootfs.chain_id or None)
-    history = (*(parent.history if parent else ()), v1.history_from_config(document, empty_layer=False))
+    history = (*(parent.history if parent else ()), _step(document))
     config = v1.make_config_from_v1_config(document, rootfs.append(written.diff_id), history)
     if len(config) > archive.limits.document:
         raise ArchiveLimitError(
@@ -238,11 +262,12 @@ def _named(
     for name, tags in sorted(repositories.items()):
         for tag, old_id in sorted((tags or {}).items()):
             if old_id not in loaded:
-                raise InvalidArchiveError("missing-blob", f"invalid target ID: {old_id}")
+                raise InvalidArchiveError("missing-blob", f"invalid target ID: {shortened(old_id)}")
             try:
-                yield _parsed(name).with_tag(tag), loaded[old_id]
+                reference = _parsed(name).with_tag(tag)
             except InvalidReferenceError as error:
                 raise InvalidArchiveError("invalid-reference", error.reason) from error
+            yield _tag(reference), loaded[old_id]
 
 
 def _check_os(os: str) -> None:
@@ -251,7 +276,7 @@ def _check_os(os: str) -> None:
         raise InvalidArchiveError("platform", "cannot load windows image on linux")
     if os not in ("", "linux"):
         raise InvalidArchiveError(
-            "platform", f"cannot load an image for the operating system {os!r}: only linux is known"
+            "platform", f"cannot load an image for the operating system {quoted(shortened(os))}: only linux is known"
         )
 
 
@@ -260,6 +285,14 @@ def _image(config: bytes) -> Image:
         return Image.from_json(config)
     except InvalidImageError:
         draft_in_words(IMAGE, config)
+        raise
+
+
+def _step(document: bytes) -> History:
+    try:
+        return v1.history_from_config(document, empty_layer=False)
+    except InvalidImageError:
+        draft_in_words(V1_IMAGE, document)
         raise
 
 

@@ -12,8 +12,8 @@ class Limits:
     """What an archive may have at most. One that asks for more raises `imagestore.errors.ArchiveLimitError`, which names the field.
 
     Attributes:
-        entries: files, folders and links, with the folders that their names imply; each takes some 700 bytes of memory, and counts once more
-            for each 512 bytes of its name.
+        entries: files, folders and links, with the folders that their names imply; each takes some 700 bytes of memory, and counts once
+            more for each 512 bytes of its name.
         document: bytes of one JSON document, be it a configuration or a manifest; parsed, it may take fifty times as many.
         documents: bytes of all files that are set aside on disk as a pipe is read, because they are no layers.
         layer: bytes of one layer's tar, once plain.

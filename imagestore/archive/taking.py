@@ -11,6 +11,7 @@ from imagestore.archive.tree import Body
 from imagestore.content.reading import compression
 from imagestore.digest import ChainID, ImageID
 from imagestore.errors import ArchiveLimitError, InvalidArchiveError, InvalidLayerError, LayerTooLargeError
+from imagestore.gojson import quoted
 from imagestore.image import Image
 from imagestore.layers import WrittenLayer
 from imagestore.reference import Reference
@@ -120,7 +121,8 @@ def check_diff_id(place: int, diff_id: str, written: WrittenLayer) -> None:
     """
     if written.diff_id != diff_id:
         raise InvalidArchiveError(
-            "diff-id-mismatch", f'invalid diffID for layer {place}: expected "{diff_id}", got "{written.diff_id}"'
+            "diff-id-mismatch",
+            f"invalid diffID for layer {place}: expected {quoted(diff_id)}, got {quoted(written.diff_id)}",
         )
 
 

@@ -17,6 +17,7 @@ from imagestore.content.tar import (
     LONG_LINK,
     LONG_NAME,
     PAX,
+    SPARSE,
     WITHOUT_DATA,
     HeaderError,
     check_sum,
@@ -220,6 +221,8 @@ def _member(block: bytes, kind: bytes, size: int, extended: dict[bytes, bytes], 
         kind = FOLDER if name.endswith(b"/") else REGULAR
     if size < 0 and kind not in WITHOUT_DATA:
         raise HeaderError("a size is negative")
+    if kind == SPARSE and block[257:265] != b"ustar  \0":
+        raise HeaderError("this kind is GNU's alone")
     is_sparse = any(key.startswith(b"GNU.sparse.") for key in extended)
     return Member(kind, _text(extended.get(b"GNU.sparse.name") or name), _text(target), size, is_sparse)
 

@@ -14,7 +14,7 @@ from imagestore.archive.tar import FOLDER, LINK, REGULAR, SYMLINK, Member, unpac
 from imagestore.errors import ArchiveLimitError, InvalidArchiveError
 
 _SPECIAL: Final = frozenset((b"3", b"4", b"6"))
-_DOING: Final = {FOLDER: "mkdir", LINK: "link", SYMLINK: "symlink"}
+_DOING: Final = {FOLDER: "mkdir", LINK: "link"}
 _LONG: Final = 512
 _LONGEST_NAME: Final = 255
 _LONGEST_PATH: Final = 4095
@@ -94,9 +94,9 @@ class Tree:
             raise unpacking("unsafe-path", f"unhandled tar header type {member.kind[0]}")
         if not parts:
             return
-        doing = _DOING.get(member.kind, "open")
+        doing = f"symlink {shortened(target)}" if member.kind == SYMLINK else _DOING.get(member.kind, "open")
         if max(map(_length, parts)) > _LONGEST_NAME or max(map(_length, (shown, target))) > _LONGEST_PATH:
-            raise unpacking("unsafe-path", f"{doing} {shown[:_LONGEST_NAME]}...: file name too long")
+            raise unpacking("unsafe-path", f"{doing} {shortened(shown)}: file name too long")
         if member.kind == SYMLINK and not target:
             raise unpacking("unsafe-path", f"{doing} {shown}: no such file or directory")
         folder = self._parent(parts, shown, doing)
@@ -117,7 +117,8 @@ class Tree:
         """
         pending = _cleaned(path)
         if pending[:1] == [".."]:
-            raise InvalidArchiveError("unsafe-path", f"evalSymlinksInScope: {'/'.join(pending)} is not in the archive")
+            outside = shortened("/".join(pending))
+            raise InvalidArchiveError("unsafe-path", f"evalSymlinksInScope: {outside} is not in the archive")
         pending.reverse()
         at: list[str] = []
         for _ in range(_MOST_STEPS):
@@ -129,6 +130,9 @@ class Tree:
             if part == "..":
                 at = at[:-1]
                 continue
+            if "\0" in part or _length(part) > _LONGEST_NAME:
+                problem = "invalid argument" if "\0" in part else "file name too long"
+                raise InvalidArchiveError("unsafe-path", f"lstat {shortened('/'.join([*at, part]))}: {problem}")
             node = self._at([*at, part])
             if isinstance(node, Symlink):
                 if node.target.startswith("/"):
@@ -136,7 +140,7 @@ class Tree:
                 pending += reversed(node.target.split("/"))
             else:
                 at.append(part)
-        raise InvalidArchiveError("unsafe-path", f"evalSymlinksInScope: too many links in {path}")
+        raise InvalidArchiveError("unsafe-path", f"evalSymlinksInScope: too many links in {shortened(path)}")
 
     def folders(self) -> list[str]:
         """The names of the folders at the root, in order."""
@@ -244,6 +248,11 @@ class Tree:
 def _length(name: str) -> int:
     """The bytes of a name."""
     return len(name) if name.isascii() else len(name.encode("utf-8", "surrogateescape"))
+
+
+def shortened(name: str) -> str:
+    """What a message shows of a name: all of it, or its beginning."""
+    return name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}..."
 
 
 def clamped(path: str) -> list[str]:

@@ -13,10 +13,24 @@ its datetime has no nanoseconds. An image's ID is the hash of its bytes, so ever
 
 from imagestore.gojson.fast import FastReader
 from imagestore.gojson.gotime import GoTime
-from imagestore.gojson.kinds import BOOL, INT, STR_SLICE, TEXT, TEXT_MAP, TEXT_SET, TIME, Map, Pointer, Slice, Text
+from imagestore.gojson.kinds import (
+    BOOL,
+    INT,
+    STR_SLICE,
+    TEXT,
+    TEXT_MAP,
+    TEXT_SET,
+    TIME,
+    Int,
+    Map,
+    Pointer,
+    Slice,
+    Text,
+    TextSet,
+)
 from imagestore.gojson.structs import Field, Struct, decode, decode_draft, decode_members, encode, encode_members
 from imagestore.gojson.syntax import quote
-from imagestore.gojson.words import decode_in_words, draft_in_words
+from imagestore.gojson.words import decode_in_words, draft_in_words, quoted
 
 __all__ = [
     "BOOL",
@@ -29,11 +43,13 @@ __all__ = [
     "FastReader",
     "Field",
     "GoTime",
+    "Int",
     "Map",
     "Pointer",
     "Slice",
     "Struct",
     "Text",
+    "TextSet",
     "decode",
     "decode_draft",
     "decode_in_words",
@@ -42,4 +58,5 @@ __all__ = [
     "encode",
     "encode_members",
     "quote",
+    "quoted",
 ]

@@ -110,8 +110,13 @@ class _Bool(Kind):
         return "true" if value else "false"
 
 
-class _Int(Kind):
+class Int(Kind):
+    """``int64`` and the types made of it; ``int`` has as many bits."""
+
     wire = Annotated[int, msgspec.Meta(ge=_LEAST, le=_MOST)]
+
+    def __init__(self, go: str = "int64") -> None:
+        self.go = go
 
     def zero(self) -> int:
         return 0
@@ -121,7 +126,7 @@ class _Int(Kind):
         if _INTEGER.fullmatch(token) and _LEAST <= int(token) <= _MOST:
             return int(token)
         if token != b"null":
-            cursor.mismatch("an integer of 64 bits without fraction and exponent", token)
+            cursor.mismatch("an integer of 64 bits without fraction and exponent", token, self.go)
         return draft
 
     def write(self, value: int) -> str:
@@ -174,7 +179,7 @@ class _StrSlice(Kind):
             tokens = [inner.value() for _ in inner.elements()]
             if all(element == b"null" or element.startswith(b'"') for element in tokens):
                 return tuple("" if element == b"null" else unquote(element) for element in tokens)
-        cursor.refuse("expected a string or an array of strings")
+        cursor.refuse("expected a string or an array of strings", token, "string")
         return draft
 
     def load(self, wire: tuple[str, ...] | str | None) -> tuple[str, ...] | None:
@@ -264,9 +269,9 @@ class _TextMap(_Container):
 class Map(_Container):
     """``map[string]T``, of which nothing is left of what a key before had; it is read alone."""
 
-    def __init__(self, element: Kind) -> None:
+    def __init__(self, element: Kind, *, go: str = "") -> None:
         self.element = element
-        self.go = element.go and f"map[string]{element.go}"
+        self.go = go or (element.go and f"map[string]{element.go}")
         self.wire = GenericAlias(dict, (str, element.wire)) | None
 
     def read(self, cursor: Cursor, draft: dict[str, Any] | None) -> dict[str, Any] | None:
@@ -285,11 +290,14 @@ class Nothing(msgspec.Struct):
     """What msgspec reads ``struct{}`` as."""
 
 
-class _TextSet(_Container):
+class TextSet(_Container):
     """``map[string]struct{}``, a frozenset, written in order."""
 
     wire = dict[str, Nothing] | None
     empty = frozenset()
+
+    def __init__(self, go: str = "map[string]struct {}") -> None:
+        self.go = go
 
     def read(self, cursor: Cursor, draft: set[str] | None) -> set[str] | None:
         if cursor.peek() != "{":
@@ -298,7 +306,7 @@ class _TextSet(_Container):
         for key in cursor.members():
             token = cursor.value()
             if token != b"null" and not token.startswith(b"{"):
-                cursor.mismatch("an object", token)
+                cursor.mismatch("an object", token, "struct {}")
             entries.add(key)
         return entries
 
@@ -341,8 +349,8 @@ class Pointer(Kind):
 
 TEXT: Final = Text()
 BOOL: Final = _Bool()
-INT: Final = _Int()
+INT: Final = Int()
 TIME: Final = Time()
 STR_SLICE: Final = _StrSlice()
 TEXT_MAP: Final = _TextMap()
-TEXT_SET: Final = _TextSet()
+TEXT_SET: Final = TextSet()

@@ -52,6 +52,7 @@ class Struct(Kind):
 
     def __init__(self, make: Callable[..., Any], *fields: Field, go: str = "") -> None:
         self.go = go
+        self._go_name = go.rpartition(".")[2] if "." in go else ""  # one that is declared where it is used has none
         self.fields = {field.name: field for field in fields}
         self._make = make
         self._by_key = {field.key: field for field in fields}
@@ -74,7 +75,7 @@ class Struct(Kind):
             if token != b"null":
                 cursor.mismatch("an object", token, self.go)
             return draft
-        cursor.structs.append(self.go.rpartition(".")[2])
+        cursor.structs.append(self._go_name)
         for key in cursor.members():
             field = self._by_key.get(key) or self._by_folded_key.get(_fold(key))
             if field is None:

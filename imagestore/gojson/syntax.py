@@ -36,6 +36,8 @@ _FLAT_ELEMENTS: Final = re.compile(_spaced(b"(?: %s ,)*+") % _FLAT)
 _FLAT_MEMBERS: Final = re.compile(_spaced(b"(?: %s : %s ,)*+") % (_STRING, _FLAT))
 _CLOSERS: Final = {"[": "]", "{": "}"}
 
+_GO_KINDS: Final = {b"{": "object", b"[": "array", b'"': "string", b"t": "bool", b"f": "bool"}
+_GO_INTEGERS: Final = frozenset(("int", "int64", "time.Duration"))
 _WHITE_OR_STRING: Final = re.compile(rb"[ \t\r\n]++|" + _STRING)
 _LONE_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _ESCAPED: Final = re.compile('[\x00-\x1f"\\\\<>&\u2028\u2029\ud800-\udfff]')
@@ -49,7 +51,7 @@ class Cursor:
     Every method that reads raises `InvalidImageError` at a syntax error, and where values nest more than 10,000 deep.
     """
 
-    __slots__ = ("_at", "_data", "_depth", "_in_go", "_mismatch", "_refusal", "_value_at", "path", "structs")
+    __slots__ = ("_at", "_data", "_depth", "_mismatch", "_refusal", "_value_at", "in_go", "path", "structs")
 
     def __init__(self, data: bytes) -> None:
         self._data = data
@@ -62,7 +64,8 @@ class Cursor:
         """The keys on the way to where the cursor stands, for messages."""
         self.structs: list[str] = []
         """The names in Go of the structs that have these keys."""
-        self._in_go = ""
+        self.in_go = ""
+        """What Go says of the value that `finish` tells of; empty where it says something else."""
 
     def peek(self) -> str:
         """The first character of the next token; empty at the end of the document."""
@@ -111,24 +114,18 @@ class Cursor:
 
     def mismatch(self, wanted: str, token: bytes, go: str = "") -> None:
         """Note that the value just read is not the ``wanted`` one, of the type ``go`` in Go; `finish` tells of the first."""
-        if self._mismatch is None:
-            place = f"struct field {self.structs[-1]}.{'.'.join(self.path)}" if self.path else "value"
-            number = f" {token.decode()}" if go == "int64" and token[:1] in b"-0123456789" else ""
-            self._in_go = f"json: cannot unmarshal {_go_kind(token)}{number} into Go {place} of type {go}" if go else ""
+        if self._mismatch is None and self._refusal is None:
+            self.in_go = self._unmarshal_error(token, go)
             found = token.decode("utf-8", "replace")
             self._mismatch = (
                 f"expected {wanted}, found {found if len(found) <= 60 else found[:50] + '…'}{self._place()}"
             )
 
-    def refuse(self, reason: str) -> None:
-        """Note what is wrong with the value just read, though its type is right; `finish` tells of it before a `mismatch`."""
+    def refuse(self, reason: str, token: bytes = b"", go: str = "") -> None:
+        """Note what a type's own method refuses of the value just read; `finish` tells of it before a `mismatch`."""
         if self._refusal is None:
             self._refusal = f"{reason}{self._place()}"
-
-    @property
-    def in_go(self) -> str:
-        """What Go says of the first mismatch; empty where it says something else."""
-        return "" if self._refusal else self._in_go
+            self.in_go = self._unmarshal_error(token, go)
 
     def finish(self) -> None:
         """Check that the document ends here, and raise what was noted.
@@ -190,17 +187,20 @@ class Cursor:
     def _place(self) -> str:
         return f" in {'.'.join(self.path)} at byte {self._value_at}" if self.path else f" at byte {self._value_at}"
 
+    def _unmarshal_error(self, token: bytes, go: str) -> str:
+        """What Go says of a value that does not go into a type; nothing for a type without a name."""
+        place = f"struct field {self.structs[-1]}.{'.'.join(self.path)}" if self.path else "value"
+        found = _GO_KINDS.get(token[:1], "number")
+        if found == "number" and go in _GO_INTEGERS:
+            found += f" {token.decode()}"
+        return f"json: cannot unmarshal {found} into Go {place} of type {go}" if go else ""
+
     def _fail(self, wanted: str) -> NoReturn:
         found = self._data[self._at : self._at + 1]
         if not found:
             raise InvalidImageError(f"invalid image JSON: unexpected end, expected {wanted}")
         shown = "a malformed string" if found == b'"' else ascii(found.decode("latin-1"))
         raise InvalidImageError(f"invalid image JSON: expected {wanted}, found {shown} at byte {self._at}")
-
-
-def _go_kind(token: bytes) -> str:
-    """What Go calls a value like this one."""
-    return {b"{": "object", b"[": "array", b'"': "string", b"t": "bool", b"f": "bool"}.get(token[:1], "number")
 
 
 def unquote(token: bytes) -> str:

@@ -113,7 +113,8 @@ class _Scanner:
                 self._at += 1
                 opened.append(opener)
                 if len(opened) > MAX_DEPTH:
-                    raise _SyntaxError("exceeded max depth")
+                    self._at -= 1
+                    self._fail("exceeded max depth")
                 if self._next() != _CLOSERS[opener]:
                     if opener == b"{":
                         self._key()
@@ -218,9 +219,20 @@ class _Scanner:
         raise _SyntaxError(f"invalid character {_quoted(found)} {where}")
 
 
+def quoted(text: str) -> str:
+    """A text as Go's ``%q`` shows it."""
+    return '"' + "".join(r"\"" if character == '"' else _escaped(character) for character in text) + '"'
+
+
 def _quoted(byte: bytes) -> str:
     """A byte as Go quotes it, as the character of this number."""
-    character = byte.decode("latin-1")
-    if character not in _SHORT and not character.isprintable():
-        return ("'\\x%02x'" if byte < b"\x80" else "'\\u%04x'") % byte[0]
-    return f"'{_SHORT.get(character, character)}'"
+    return r"'\''" if byte == b"'" else f"'{_escaped(byte.decode('latin-1'))}'"
+
+
+def _escaped(character: str) -> str:
+    if character in _SHORT or character.isprintable():
+        return _SHORT.get(character, character)
+    number = ord(character)
+    if number < 0x80:
+        return rf"\x{number:02x}"
+    return rf"\u{number:04x}" if number < 0x10000 else rf"\U{number:08x}"

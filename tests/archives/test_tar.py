@@ -196,6 +196,7 @@ def test_a_size_in_base_256():
         block(size=b"\x80" + bytes(2) + b"\1" + bytes(8)),  # 2**64
         block(size=b"00000000009\0"),
         block(kind=b"5", size=b"\x80\1" + bytes(10)),
+        block(kind=b"S"),
         block(fields={100: b"rw-r--r--"}),
         block(fields={108: b"root"}),
         block(fields={136: b"yesterday"}),

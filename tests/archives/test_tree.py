@@ -112,7 +112,7 @@ def test_what_could_not_be_unpacked():
     assert unpacking((REGULAR, "a"), (REGULAR, "a/b/c")) == "open /a/b/c: not a directory"
     assert unpacking((REGULAR, "a"), (SYMLINK, "l", "a"), (REGULAR, "l/b")) == "open /l/b: not a directory"
     assert unpacking((SYMLINK, "a", "a"), (REGULAR, "a/b")) == "open /a/b: too many levels of symbolic links"
-    assert unpacking((SYMLINK, "a", "")) == "symlink /a: no such file or directory"
+    assert unpacking((SYMLINK, "a", "")) == "symlink  /a: no such file or directory"
     assert unpacking((b"7", "a")) == "unhandled tar header type 55"
     assert unpacking((b"S", "a")) == "unhandled tar header type 83"
     assert unpacking((REGULAR, "n" * 256)) == f"open /{'n' * 254}...: file name too long"
@@ -195,7 +195,9 @@ def test_names_in_documents_that_lead_nowhere():
         "loop": "evalSymlinksInScope: too many links in loop",
         "long": "evalSymlinksInScope: too many links in long",
         "a/" * 5000 + "b": "lstat a/a: not a directory",
-        "b/" * 5000: f"evalSymlinksInScope: too many links in {'b/' * 5000}",
+        "b/" * 5000: f"evalSymlinksInScope: too many links in {'b/' * 127}b...",
+        "b/" + "n" * 256: f"lstat b/{'n' * 253}...: file name too long",
+        "b/\0/c": "lstat b/\0: invalid argument",
     }.items():
         with pytest.raises(InvalidArchiveError) as caught:
             made.find(path)
