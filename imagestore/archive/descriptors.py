@@ -50,6 +50,7 @@ _LAYER: Final = re.compile(
 _ATTESTATION: Final = "vnd.docker.reference.type"
 _FORM: Final = re.compile(r"([a-z0-9]+(?:[+._-][a-z0-9]+)*):[a-zA-Z0-9=_-]+")
 _ALGORITHMS: Final = ("sha256", "sha384", "sha512")
+_SHOWN: Final = 140  # characters: of sha512 there are 135
 _REMEDY: Final = "the archive is damaged, or was made wrongly: save or fetch the image again"
 
 
@@ -71,6 +72,11 @@ class Descriptor(msgspec.Struct, frozen=True, kw_only=True):
     data: str = ""
     stated_platform: StatedPlatform | None = None
     artifact_type: str = ""
+
+    @property
+    def shown_digest(self) -> str:
+        """The digest, as messages show it, even if it is none."""
+        return self.digest if _FORM.fullmatch(self.digest) and len(self.digest) < _SHOWN else shown(self.digest)
 
     @property
     def platform(self) -> Platform | None:
@@ -151,7 +157,9 @@ def check_layout(archive: Archive) -> None:
             )
     version = _decoded(_LAYOUT, archive.read("oci-layout"), "oci-layout").version
     if version != "1.0.0":
-        raise InvalidArchiveError("unsupported-version", f"oci-layout says version {version!r}: only 1.0.0 is known")
+        raise InvalidArchiveError(
+            "unsupported-version", f"oci-layout says version {shown(version)}: only 1.0.0 is known"
+        )
 
 
 def read_index(archive: Archive, descriptor: Descriptor | None = None) -> tuple[Descriptor, ...]:
@@ -164,9 +172,9 @@ def read_index(archive: Archive, descriptor: Descriptor | None = None) -> tuple[
         subject = "index.json"
         document = _document(archive.read(subject), subject)
         if document.media_type and document.media_type not in INDEXES:
-            raise _schema(subject, f"its mediaType is {document.media_type!r}, which is no index")
+            raise _schema(subject, f"its mediaType is {shown(document.media_type)}, which is no index")
     else:
-        subject = f"the index {descriptor.digest}"
+        subject = f"the index {descriptor.shown_digest}"
         document = _named_document(archive, descriptor, subject)
     if document.manifests is None:
         raise _schema(subject, "it has no list of manifests")
@@ -181,7 +189,7 @@ def read_manifest(archive: Archive, descriptor: Descriptor) -> tuple[Descriptor,
     Raises:
         InvalidArchiveError: it is none, or not the blob that the descriptor means.
     """
-    subject = f"the manifest {descriptor.digest}"
+    subject = f"the manifest {descriptor.shown_digest}"
     document = _named_document(archive, descriptor, subject)
     if document.config is None:
         raise _schema(subject, "it has no config")
@@ -225,6 +233,11 @@ def find_blob(archive: Archive, descriptor: Descriptor, subject: str) -> Body:
     return body
 
 
+def shown(text: str) -> str:
+    """What messages show of a text that an archive has: all of it in quotes, or its beginning."""
+    return repr(text if len(text) < _SHOWN else f"{text[:_SHOWN]}…")
+
+
 def _check_digest(descriptor: Descriptor, subject: str) -> None:
     form = _FORM.fullmatch(descriptor.digest)
     if form is not None and form[1] not in _ALGORITHMS:
@@ -234,7 +247,7 @@ def _check_digest(descriptor: Descriptor, subject: str) -> None:
     try:
         Digest(descriptor.digest)
     except InvalidDigestError as error:
-        raise InvalidArchiveError("invalid-digest", f"{subject[:100]} is named wrongly: {error}") from error
+        raise InvalidArchiveError("invalid-digest", f"{subject} is named wrongly: {error}") from error
 
 
 def _check_data(descriptor: Descriptor, subject: str) -> None:
@@ -266,7 +279,8 @@ def _named_document(archive: Archive, descriptor: Descriptor, subject: str) -> D
     document = _document(read_blob(archive, descriptor, subject), subject)
     if document.media_type not in ("", descriptor.media_type):
         raise _schema(
-            subject, f"its mediaType is {document.media_type!r}, and its descriptor's {descriptor.media_type!r}"
+            subject,
+            f"its mediaType is {shown(document.media_type)}, and its descriptor's {shown(descriptor.media_type)}",
         )
     return document
 

@@ -13,6 +13,7 @@ from typing import BinaryIO, Final, NamedTuple
 
 from imagestore.archive.limits import Limits
 from imagestore.archive.loading import read_archive
+from imagestore.archive.platforms import Platform
 from imagestore.archive.source import Kept, opened
 from imagestore.archive.taking import LayerFile, check_diff_id, compression_of, read_layer
 from imagestore.archive.tree import Body
@@ -99,9 +100,10 @@ def inspect(
         InvalidError: no platform is written so.
         OSError: the archive cannot be read.
     """
+    wanted = None if platform is None else Platform.parse(platform)
     looking = _Looking(limits, verify=verify)
     with looking.attempt(), opened(source, limits, looking.keep) as archive:
-        read_archive(archive, looking, platform)
+        read_archive(archive, looking, wanted)
     return Inspection(tuple(looking.images.values()), tuple(looking.problems))
 
 

@@ -17,6 +17,7 @@ from sqlalchemy import Connection
 from imagestore.archive import docker, oci
 from imagestore.archive.limits import Limits
 from imagestore.archive.messages import Line, Progress, Report
+from imagestore.archive.platforms import Platform
 from imagestore.archive.source import Archive, opened
 from imagestore.archive.taking import LayerFile, Taker, check_diff_id, read_layer
 from imagestore.archive.tree import Body
@@ -83,23 +84,24 @@ def load(
         InvalidImageError, InvalidReferenceError, InvalidLayerError: as for `InvalidArchiveError`.
         ArchiveLimitError: it asks for more than ``limits`` allow.
         LeaseExpiredError: the lease has expired meanwhile.
-        InvalidError: the store has joined, and no lease is given.
+        InvalidError: the store has joined, and no lease is given; or no platform is written so.
         UnusableContentError: the store has no place for content.
         OSError: the archive cannot be read, or the content not be written.
 
     Source: moby's ``tarexport.Load``.
     """
+    wanted = None if platform is None else Platform.parse(platform)
     with _loading(store, limits, lease, report) as loading, opened(source, limits, loading.keep) as archive:
-        read_archive(archive, loading, platform)
+        read_archive(archive, loading, wanted)
         return loading.loaded
 
 
-def read_archive(archive: Archive, taker: Taker, platform: str | None) -> None:
+def read_archive(archive: Archive, taker: Taker, wanted: Platform | None) -> None:
     """Hand all images of an archive to a taker, whatever its format is."""
     if docker.MANIFEST in archive:
         docker.load(archive, taker)
     elif "index.json" in archive or "oci-layout" in archive:
-        oci.load(archive, taker, platform)
+        oci.load(archive, taker, wanted)
     else:
         docker.load_legacy(archive, taker)
 

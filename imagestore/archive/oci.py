@@ -21,6 +21,7 @@ from imagestore.archive.descriptors import (
     read_blob,
     read_index,
     read_manifest,
+    shown,
 )
 from imagestore.archive.platforms import DEFAULT, Platform
 from imagestore.archive.source import Archive
@@ -33,23 +34,22 @@ _NAME: Final = "io.containerd.image.name"
 _REF_NAME: Final = "org.opencontainers.image.ref.name"
 
 
-def load(archive: Archive, taker: Taker, platform: str | None = None) -> None:
+def load(archive: Archive, taker: Taker, wanted: Platform | None = None) -> None:
     """Load the images of a layout. Whatever its documents say is checked before the first layer is read.
 
     Args:
         archive: the layout.
         taker: what takes the images.
-        platform: of the images, as "linux/arm64"; None: linux/amd64 where there is a choice.
+        wanted: the platform of the images; None: linux/amd64 where there is a choice.
 
     Raises:
         InvalidArchiveError: the layout or an image in it cannot be loaded; those before one with a bad layer stay.
         ArchiveLimitError: it has more than a limit allows.
-        InvalidError: no platform is written so.
 
     Source: the OCI image-spec, image-layout.md and image-index.md; containerd's importer.
     """
     check_layout(archive)
-    layout = _Layout(archive, None if platform is None else Platform.parse(platform))
+    layout = _Layout(archive, wanted)
     chosen = layout.choose()
     for manifest, _ in chosen:
         with taker.attempt():
@@ -94,13 +94,13 @@ class _Layout:
         """The manifests that are taken, with the tags that they give."""
         entries = read_index(self._archive)
         chosen: dict[str, tuple[Descriptor, list[Reference]]] = {}
-        for group in _groups([entry for entry in entries if entry.may_be_image]):
+        for group in _groups([entry for entry in entries if self._may_be_image(entry)]):
             manifest = self._choose_from(group)
             if manifest is not None:
                 _, tags = chosen.setdefault(manifest.digest, (manifest, []))
                 tags += [] if group.tag is None else [group.tag]
         if entries and not chosen:
-            kinds = ", ".join(sorted({repr(entry.media_type) for entry in entries})[:5])
+            kinds = ", ".join(sorted({shown(entry.media_type) for entry in entries})[:5])
             raise InvalidArchiveError(
                 "unsupported-media-type",
                 f"index.json leads to no image, but to artifacts or attestations alone: {kinds}",
@@ -111,12 +111,12 @@ class _Layout:
 
     def read_image(self, descriptor: Descriptor) -> tuple[Image, list[LayerFile]]:
         """The image of a manifest, and where its layers are; all is checked but the bytes of these."""
-        of = f"of the manifest {descriptor.digest}"
+        of = f"of the manifest {descriptor.shown_digest}"
         config, layers = read_manifest(self._archive, descriptor)
         if not _is_image(config, layers):
             raise InvalidArchiveError(
                 "unsupported-media-type",
-                f"the config {config.media_type!r} {of} is no image's: there is nothing to load",
+                f"the config {shown(config.media_type)} {of} is no image's: there is nothing to load",
             )
         if len(layers) > self._limits.layers:
             raise ArchiveLimitError("layers", self._limits.layers, f"the image {of} has {len(layers)} layers")
@@ -130,6 +130,11 @@ class _Layout:
             )
         return image, [self._find_layer(layer, place, of) for place, layer in enumerate(layers)]
 
+    def _may_be_image(self, entry: Descriptor) -> bool:
+        """Whether an entry of index.json may lead to an image; one without a name and a platform is looked into for that."""
+        says_more = entry.media_type in INDEXES or entry.platform is not None or _name(entry)
+        return entry.may_be_image and (bool(says_more) or self._platform_of(entry) is not None)
+
     def _choose_from(self, group: _Group) -> Descriptor | None:
         """The first image of a group for the platform; the only one for another, if none was asked for; None: it has no image."""
         found = self._search(group.entries, 0)
@@ -139,7 +144,8 @@ class _Layout:
             return found.other if self._platform_of(found.other) is not None else None
         raise InvalidArchiveError(
             "platform",
-            f"{group.name or 'the archive'} has no image for {self._platform}: ask for a platform that it has",
+            f"there is no image for {self._platform} of {shown(group.name) if group.name else 'the archive'}: "
+            "ask for a platform that there is",
         )
 
     def _search(self, entries: Iterable[Descriptor], depth: int) -> _Found:
@@ -169,7 +175,7 @@ class _Layout:
 
     def _look_into(self, entry: Descriptor, depth: int) -> _Found:
         """What is in an index, which is read once, however often it is named."""
-        find_blob(self._archive, entry, f"the index {entry.digest}")
+        find_blob(self._archive, entry, f"the index {entry.shown_digest}")
         key = (entry.media_type, entry.digest)
         if key not in self._indexes:
             if depth > self._limits.depth:
@@ -184,18 +190,18 @@ class _Layout:
 
     def _platform_of(self, entry: Descriptor) -> Platform | None:
         """The platform of a manifest's image by its configuration; None where it is that of something else."""
-        find_blob(self._archive, entry, f"the manifest {entry.digest}")
+        find_blob(self._archive, entry, f"the manifest {entry.shown_digest}")
         key = (entry.media_type, entry.digest)
         if key not in self._platforms:
             config, layers = read_manifest(self._archive, entry)
             self._platforms[key] = None
             if _is_image(config, layers):
-                image = self._read_config(config, f"of the manifest {entry.digest}")
+                image = self._read_config(config, f"of the manifest {entry.shown_digest}")
                 self._platforms[key] = Platform.of(image.operating_system, image.base_img_arch, image.variant)
         return self._platforms[key]
 
     def _read_config(self, config: Descriptor, of: str) -> Image:
-        subject = f"the configuration {config.digest} {of}"
+        subject = f"the configuration {config.shown_digest} {of}"
         data = read_blob(self._archive, config, subject)
         try:
             return Image.from_json(data)
@@ -203,10 +209,10 @@ class _Layout:
             raise InvalidArchiveError("schema", f"{subject} cannot be read: {error}") from error
 
     def _find_layer(self, layer: Descriptor, place: int, of: str) -> LayerFile:
-        subject = f"layer {place} {of}, {layer.digest},"
+        subject = f"layer {place} {of}, {layer.shown_digest},"
         if not layer.is_layer:
             raise InvalidArchiveError(
-                "unsupported-media-type", f"{subject} has the media type {layer.media_type!r}, which is no layer's"
+                "unsupported-media-type", f"{subject} has the media type {shown(layer.media_type)}, which is no layer's"
             )
         body = find_blob(self._archive, layer, subject)
         return LayerFile(body, blob_path(layer), layer.digest)
@@ -214,9 +220,9 @@ class _Layout:
 
 def _check(image: Image, of: str) -> None:
     """What docker checks of an image's configuration."""
-    if image.operating_system.lower() != "linux":
+    if image.os not in ("", "linux"):
         raise InvalidArchiveError(
-            "platform", f"cannot load {image.os} image on linux: the configuration {of} is for that"
+            "platform", f"cannot load {shown(image.os)} image on linux: the configuration {of} is for that"
         )
     try:
         image.check_history()
@@ -254,7 +260,7 @@ def _tag(entry: Descriptor) -> Reference | None:
         reference = Reference.parse(name).tagged
     except InvalidReferenceError as error:
         raise InvalidArchiveError(
-            "invalid-reference", f"index.json has a name that gives no tag, for {entry.digest[:100]}: {error}"
+            "invalid-reference", f"index.json has a name that gives no tag, for {entry.shown_digest}: {error}"
         ) from error
     return None if reference.tag is None else replace(reference, digest=None)
 

@@ -101,6 +101,13 @@ class TestPlatforms:
         layout.add(layout.image("amd", **on("linux/amd64")))
         assert loaded(sqlite_stocked, layout) == [("amd",)]
 
+    def test_a_signature_beside_them_is_none(self, sqlite_stocked):
+        layout = Layout()
+        layout.add(layout.image("arm", config={"architecture": "arm64"}, **on("linux/arm64")))
+        layout.add(layout.manifest(layout.blob("application/vnd.oci.empty.v1+json", b"{}"), []))
+        layout.add(layout.image("amd", **on("linux/amd64")))
+        assert loaded(sqlite_stocked, layout) == [("amd",)]
+
     def test_other_nameless_entries_are_images_of_their_own(self, sqlite_stocked):
         layout = Layout()
         layout.add(layout.image("1"), layout.image("2", **on("linux/amd64")), layout.image("3", **on("linux/amd64")))

@@ -202,6 +202,29 @@ def test_so_is_every_digest_on_the_way(refusal, place):
     assert refusal(with_digest(place, "sha256:../../oci-layout")) == "invalid-digest"
 
 
+@pytest.mark.parametrize("text", ["x" * 1_000_000, "\n\x1b[31m" * 1000, "sha256:" + "0" * 1_000_000])
+def test_messages_show_the_beginning_of_what_is_long_or_odd(sqlite_stocked, text):
+    made = sound()
+    entry = made.index["manifests"][0]
+    config = json.loads(made.files[path(entry)])["config"]
+    spoilt = [
+        with_entry(digest=text),
+        with_manifest(config={**config, "digest": text}),
+        with_manifest(mediaType=text),
+        with_manifest(config={**config, "mediaType": text}),
+        with_config(make_config(os=text)),
+        with_entry(annotations={"io.containerd.image.name": text}),
+        with_entry(
+            annotations={"org.opencontainers.image.ref.name": text}, platform={"os": "linux", "architecture": text}
+        ),
+    ]
+    for layout in spoilt:
+        with pytest.raises(InvalidArchiveError) as caught:
+            load(sqlite_stocked, io.BytesIO(layout.tar()), platform="linux/s390x")
+        assert len(str(caught.value)) < 1000
+        assert str(caught.value).isprintable()
+
+
 def test_the_bytes_of_a_blob_are_those_of_its_digest(refusal):
     for place in range(3):
         made = sound()
