@@ -226,4 +226,4 @@ def test_enough_has_been_compared():
 
 def test_the_list_of_differences_is_true():
     met = set().union(*(disagreement_of(case) for case in CASES.values()))
-    assert met <= set(DIFFERENCES) == differences("load")
+    assert met <= set(DIFFERENCES) <= differences("load")

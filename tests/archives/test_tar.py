@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from imagestore.archive.tar import FOLDER, LINK, REGULAR, SYMLINK, Members
 from imagestore.errors import InvalidArchiveError
 from tests.archives.conftest import Pipe
+from tests.archives.headers import block, record, records, with_data
 
 END = bytes(1024)
 UNEXPECTED = "unexpected EOF"
@@ -53,32 +54,6 @@ def outcome(data):
     return None
 
 
-def block(name=b"file", kind=b"0", size=b"", *, fields=None, magic=b"ustar\00000"):
-    """A header with the given bytes in its fields, and its checksum."""
-    made = bytearray(512)
-    for at, data in {0: name, 100: b"0000644\0", 124: size, 156: kind, 257: magic, **(fields or {})}.items():
-        made[at : at + len(data)] = data
-    made[148:156] = b"%06o\0 " % (sum(made) - sum(made[148:156]) + 8 * 32)
-    return bytes(made)
-
-
-def with_data(name, kind, data):
-    return block(name, kind, b"%011o\0" % len(data)) + data.ljust(-(-len(data) // 512) * 512, b"\0")
-
-
-def records(**values):
-    """A member of PAX records."""
-    return with_data(b"records", b"x", b"".join(record(key.encode(), value) for key, value in values.items()))
-
-
-def record(key, value):
-    rest = b" %b=%b\n" % (key, value)
-    length = len(rest)
-    while length != len(b"%d%b" % (length, rest)):
-        length = len(b"%d%b" % (length, rest))
-    return b"%d%b" % (length, rest)
-
-
 names = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=300)
 members = st.lists(st.tuples(names, st.sampled_from(KINDS), st.binary(max_size=1200), names), max_size=5)
 
@@ -90,7 +65,8 @@ def test_it_reads_what_tarfile_writes(members, format):
         for name, kind, data, target in members:
             member = tarfile.TarInfo(name)
             member.type, member.linkname = kind, target if kind in (tarfile.SYMTYPE, tarfile.LNKTYPE) else ""
-            member.size = len(data) if kind in (tarfile.REGTYPE, tarfile.AREGTYPE) else 0
+            is_file = kind == tarfile.REGTYPE or (kind == tarfile.AREGTYPE and not name.endswith("/"))
+            member.size = len(data) if is_file else 0
             tar.addfile(member, io.BytesIO(data))
     found = read(stream.getvalue())
     assert found == read(stream.getvalue(), from_pipe=True)
