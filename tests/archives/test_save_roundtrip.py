@@ -73,7 +73,7 @@ def contents_of(store):
     return store.map(), [*store.references.stream()], store.layers.map()
 
 
-@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(family=families, format=st.sampled_from(["docker", "oci"]), compression=st.sampled_from([None, "gzip", "zstd"]))
 def test_what_is_saved_is_loaded_again(stores, family, format, compression):
     store, other = stores
