@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import re
@@ -77,7 +78,7 @@ def mutated_json(random, data):
         holder, key = random.choice(places)
         match random.randint(0, 4):
             case 0:
-                holder[key] = random.choice(_ODD)
+                holder[key] = copy.copy(random.choice(_ODD))
             case 1:
                 other, other_key = random.choice(places)
                 holder[key], other[other_key] = other[other_key], holder[key]

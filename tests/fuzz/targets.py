@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from contextlib import suppress
 
+from imagestore.archive.inspecting import inspect
 from imagestore.archive.limits import Limits
 from imagestore.archive.loading import load
 from imagestore.errors import ImageStoreError, InvalidImageError, InvalidReferenceError, InvalidTimeError
@@ -27,8 +28,12 @@ LIMITS = Limits(
 
 
 def load_archive(store, data):
-    """Load an archive from a file and from a pipe: the same comes of both, and what is not an image's is garbage."""
-    assert _loaded(store, io.BytesIO(data)) == _loaded(store, Pipe(data, 1000))
+    """Load an archive from a file and from a pipe, and look into it: the same comes of all."""
+    is_refused, images = _loaded(store, io.BytesIO(data))
+    assert _loaded(store, Pipe(data, 1000)) == (is_refused, images)
+    found = inspect(io.BytesIO(data), limits=LIMITS, verify=True)
+    assert bool(found.problems) == is_refused
+    assert images.keys() <= {each.image.image_id for each in found.images}
 
 
 def read_image(store, data):
