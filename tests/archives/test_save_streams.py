@@ -103,6 +103,14 @@ def test_the_memory_is_the_same_for_any_size(sqlite_store, tmp_path):
         assert peak < 8 << 20
 
 
+def test_a_database_in_memory(tmp_path, archive):
+    """There nobody writes while somebody reads."""
+    with Store.open("sqlite://", content=tmp_path / "content") as store:
+        load(store, FAMILY)
+        save(store, NAMES, out := io.BytesIO())
+    assert out.getvalue() == archive
+
+
 class TestOthersAtWork:
     def test_what_is_deleted_meanwhile_is_saved_whole(self, family, archive):
         other = Store(family.engine, content=family.content)
