@@ -20,7 +20,7 @@ from tests.archives.headers import block, record, records, with_data
 from tests.docker.daemon import daemon
 
 ANSWERS = Path(__file__).parent / "variants.json"
-FOLDER = re.compile(r"/[^ :]*docker-import-\d+")
+IMPORT = re.compile(r"<TMP>/[^ :]*docker-import-\d+")
 NOWHERE = "sha256:" + "0" * 64
 
 APP = image()
@@ -385,18 +385,19 @@ KINDS = [manifests, configurations, tags, parents, items, layers, entries, heade
 VARIANTS = {f"{kind.__name__}/{name}": archive for kind in KINDS for name, archive in kind().items()}
 
 
-def asked(docker, archive):
-    """What a daemon answers, and what it then has, which is removed; None where it breaks off."""
+def asked(docker, archive, folder):
+    """What a daemon in a folder answers, and what it then has, which is removed; None where it breaks off."""
     try:
         answer = docker.send("POST", "/images/load?quiet=1", archive)
     except OSError:
         return None
+    answer = answer.replace(folder.encode(), b"<TMP>")
     messages = [json.loads(message) for message in answer.splitlines() if message]
     images = docker.call("GET", "/images/json?all=1")
     remove(docker, images)
     return {
         "lines": [message.get("stream", "") for message in messages if "error" not in message],
-        "error": next((FOLDER.sub("<IMPORT>", each["error"]) for each in messages if "error" in each), None),
+        "error": next((IMPORT.sub("<IMPORT>", each["error"]) for each in messages if "error" in each), None),
         "images": sorted(
             [each["Id"], sorted(tag for tag in each["RepoTags"] or () if tag != "<none>:<none>"), each["ParentId"]]
             for each in images
@@ -418,7 +419,7 @@ def answers():
     while len(found) < len(VARIANTS):
         with tempfile.TemporaryDirectory(prefix="imagestore-") as folder, daemon(Path(folder)) as docker:
             for name in [name for name in VARIANTS if name not in found]:
-                found[name] = asked(docker, VARIANTS[name])
+                found[name] = asked(docker, VARIANTS[name], folder)
                 if found[name] is None or docker.call("GET", "/images/json?all=1"):
                     break
     return found
