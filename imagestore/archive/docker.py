@@ -117,12 +117,12 @@ def load_legacy(archive: Archive, taker: Taker) -> None:
 
     Source: moby's ``tarexport.legacyLoad``.
     """
-    loaded: dict[str, ImageID] = {}
+    legacy = _Legacy(archive, taker)
     for folder in archive.tree.folders():
         with taker.attempt():
-            _load_ancestry(archive, taker, loaded, folder)
+            legacy.load(folder)
     repositories = _decoded(_REPOSITORIES, archive.read(REPOSITORIES), first=True) or {}
-    taker.add_tags(_named(repositories, loaded))
+    taker.add_tags(_named(repositories, legacy.loaded))
 
 
 class _Loaded(NamedTuple):
@@ -214,45 +214,66 @@ def _link(taker: Taker, links: Mapping[tuple[ImageID, str], None], loaded: Mappi
         taker.set_parent(image_id, parent.id)
 
 
-def _load_ancestry(archive: Archive, taker: Taker, loaded: dict[str, ImageID], folder: str) -> None:
-    """Load the image in a folder, and before it those that it was made from (moby's ``legacyLoadImage``)."""
-    pending = {folder: None}  # each was made from the next
-    while pending:
-        old_id = next(reversed(pending))
-        if old_id in loaded:
-            del pending[old_id]
-            continue
-        document = archive.read(f"{old_id}/json")
-        image: _V1 = _decoded(_V1_IMAGE, document)
-        _check_os(image.os)
-        if image.parent in pending:
-            raise InvalidArchiveError("schema", f"image {shortened(image.parent)} is its own ancestor")
-        if not image.parent or image.parent in loaded:
-            loaded[old_id] = _load_v1(archive, taker, old_id, document, loaded.get(image.parent))
-            continue
-        if len(pending) == archive.limits.layers:
-            raise ArchiveLimitError("layers", archive.limits.layers, f"image {folder} has more layers")
-        pending[image.parent] = None
+class _Legacy:
+    """The images of the layout before 1.10.
 
+    Attributes:
+        loaded: what their IDs are now, by those that they had.
+    """
 
-def _load_v1(archive: Archive, taker: Taker, old_id: str, document: bytes, parent_id: ImageID | None) -> ImageID:
-    parent = None if parent_id is None else taker.get(parent_id)
-    rootfs = (parent.rootfs if parent else None) or RootFS()
-    path = f"{old_id}/layer.tar"
-    written = taker.layer(LayerFile(archive.file(path), path), old_id)
-    taker.link(written, rootfs.chain_id or None)
-    history = (*(parent.history if parent else ()), _step(document))
-    config = v1.make_config_from_v1_config(document, rootfs.append(written.diff_id), history)
-    if len(config) > archive.limits.document:
-        raise ArchiveLimitError(
-            "document", archive.limits.document, f"with its history, image {old_id} has {len(config)} bytes"
-        )
-    image = _image(config)
-    image.check_history()
-    taker.add_image(image)
-    if parent is not None:
-        taker.set_parent(image.image_id, parent.image_id)
-    return image.image_id
+    def __init__(self, archive: Archive, taker: Taker) -> None:
+        self.loaded: dict[str, ImageID] = {}
+        self._archive = archive
+        self._taker = taker
+        self._made = 0  # bytes of all configurations, each of which repeats those of its ancestors
+
+    def load(self, folder: str) -> None:
+        """Load the image in a folder, and before it those that it was made from (moby's ``legacyLoadImage``)."""
+        limit = self._archive.limits.layers
+        pending = {folder: None}  # each was made from the next
+        while pending:
+            old_id = next(reversed(pending))
+            if old_id in self.loaded:
+                del pending[old_id]
+                continue
+            document = self._archive.read(f"{old_id}/json")
+            image: _V1 = _decoded(_V1_IMAGE, document)
+            _check_os(image.os)
+            if image.parent in pending:
+                raise InvalidArchiveError("schema", f"image {shortened(image.parent)} is its own ancestor")
+            if not image.parent or image.parent in self.loaded:
+                self.loaded[old_id] = self._add(old_id, document, self.loaded.get(image.parent))
+                continue
+            if len(pending) == limit:
+                raise ArchiveLimitError("layers", limit, f"image {folder} has more layers")
+            pending[image.parent] = None
+
+    def _add(self, old_id: str, document: bytes, parent_id: ImageID | None) -> ImageID:
+        parent = None if parent_id is None else self._taker.get(parent_id)
+        rootfs = (parent.rootfs if parent else None) or RootFS()
+        path = f"{old_id}/layer.tar"
+        written = self._taker.layer(LayerFile(self._archive.file(path), path), old_id)
+        self._taker.link(written, rootfs.chain_id or None)
+        history = (*(parent.history if parent else ()), _step(document))
+        config = v1.make_config_from_v1_config(document, rootfs.append(written.diff_id), history)
+        self._check_size(old_id, len(config))
+        image = _image(config)
+        image.check_history()
+        self._taker.add_image(image)
+        if parent is not None:
+            self._taker.set_parent(image.image_id, parent.image_id)
+        return image.image_id
+
+    def _check_size(self, old_id: str, size: int) -> None:
+        limits = self._archive.limits
+        self._made += size
+        what = f"image {shortened(old_id)}, with the history of its ancestors,"
+        if size > limits.document:
+            raise ArchiveLimitError("document", limits.document, f"{what} has {size} bytes")
+        if self._made > limits.documents:
+            raise ArchiveLimitError(
+                "documents", limits.documents, f"{what} and those before it have {self._made} bytes"
+            )
 
 
 def _named(

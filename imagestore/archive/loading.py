@@ -210,7 +210,7 @@ class Loading:
         if len(self.loaded) == self._limits.images:
             raise ArchiveLimitError("images", self._limits.images, "the archive has more images")
         taken, failure = _taken(tags)
-        moved = self._store._bind.write(_add_image, image_id, image, taken)
+        moved = self._store._bind.write(_add_image, image_id, image, taken) if image or taken else []
         self.loaded.append(LoadedImage(image_id, tuple(taken)))
         for tag, previous in zip(taken, moved, strict=True):
             self._tell_moved(tag, image_id, previous)
