@@ -218,3 +218,16 @@ def test_a_layer_that_breaks_off_is_corrupt(sqlite_stocked, source, compress, cu
 def test_an_archive_that_breaks_off_is_truncated(sqlite_stocked, source, compress, cut):
     archive = compress(layout().tar())[:-cut]
     assert refused(sqlite_stocked, source(archive), Limits()).reason == "truncated"
+
+
+@sources
+def test_a_cut_at_any_block_loads_all_or_nothing(sqlite_stocked, source):
+    archive = layout().tar()
+    end = len(archive.rstrip(b"\0"))
+    for cut in sorted({at + more for at in range(0, end, 512) for more in (0, 1, 511)} | {end - 1, len(archive) - 1}):
+        if cut >= end:
+            (found,) = load(sqlite_stocked, source(archive[:cut]))
+            sqlite_stocked.delete(found.id)
+        else:
+            reason = refused(sqlite_stocked, source(archive[:cut]), Limits()).reason
+            assert reason in ("truncated", "no-layout", "missing-blob"), cut
