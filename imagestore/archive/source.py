@@ -253,9 +253,8 @@ def _set_aside(member: Member, members: Members, limits: Limits, keep: Keep | No
 def _kept(member: Member, kind: str | None, rest: _Rest, keep: Keep | None) -> Kept:
     if keep is None:
         return Kept(member.size, kind)
-    algorithms = [algorithm for algorithm in ("sha384", "sha512") if f"/{algorithm}/" in f"/{member.name}"]
-    if kind is not None:
-        algorithms.append("sha256")  # of a plain layer that is the diff ID
+    wanted = ("sha256", "sha384", "sha512") if kind else ("sha384", "sha512")  # a plain layer's sha256 is its diff ID
+    algorithms = [algorithm for algorithm in wanted if f"/{algorithm}/" in f"/{member.name}"]
     stream = HashedStream(cast("BinaryIO", rest), algorithms)
     outcome: WrittenLayer | InvalidError
     try:

@@ -25,6 +25,8 @@ from imagestore.errors import InvalidError, UnusableContentError
 _NAME: Final = re.compile("[0-9A-Za-z-]{1,200}", re.ASCII)
 _IDENTITY: Final = re.compile("[0-9a-f]{32}", re.ASCII)
 _NO_ROOM: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_BEHIND: Final = 16 << 20  # bytes that are written before the disk begins with them
+_ADVISE: Final = getattr(os, "posix_fadvise", None)
 _NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
@@ -150,9 +152,14 @@ def _write_file(path: Path, chunks: Iterable[bytes]) -> None:
     descriptor = os.open(path, _NEW, 0o600)
     try:
         with open(descriptor, "wb", buffering=0) as file:  # noqa: PTH123  of a descriptor
+            written = begun = 0
             for chunk in chunks:
                 with _named(path):
                     _write_all(file.fileno(), chunk)
+                written += len(chunk)
+                if written - begun >= _BEHIND:
+                    _begin_sync(file.fileno(), begun, written - begun)
+                    begun = written
             with _named(path):
                 os.fsync(file.fileno())
     except BaseException:
@@ -202,6 +209,12 @@ def _write_all(descriptor: int, chunk: bytes) -> None:
     rest = memoryview(chunk)
     while rest:
         rest = rest[os.write(descriptor, rest) :]
+
+
+def _begin_sync(descriptor: int, start: int, size: int) -> None:
+    """Let the disk begin with what is written, so that little is left for fsync: Linux does when it hears that nobody needs it."""
+    if _ADVISE is not None:
+        _ADVISE(descriptor, start, size, os.POSIX_FADV_DONTNEED)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -9,11 +9,10 @@ import lzma
 import re
 import sys
 import zlib
-from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, ThreadPoolExecutor
-from functools import partial
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
-from typing import Any, BinaryIO, Final, Protocol, TypeVar, cast
+from typing import Any, BinaryIO, Final, Protocol, cast
 
 from imagestore.content.tar import TarSizes
 from imagestore.digest import DiffID
@@ -26,16 +25,16 @@ WINDOW: Final = 128 << 20
 """Bytes of memory that a compressed stream may ask for to be decompressed, unless another window is given."""
 
 _CHUNK: Final = 1 << 20
-_COMPRESSED: Final = 1 << 16  # each member of a stream of many small ones copies what is left of it
-_COMPRESSED_MORE: Final = 1 << 18  # of a member that is larger
-_BESIDE: Final = 1 << 15  # bytes from which it pays to hand work to another thread
+_PIECE: Final = 1 << 16  # each member of a stream of many small ones copies what is left of it
+_LARGER_PIECE: Final = 1 << 18  # of a member that goes on
+_BATCH: Final = 8 << 20  # bytes that are worth a change of threads
+_BESIDE: Final = 1 << 15  # bytes from which it pays to decompress the next in another thread
 _MAGIC: Final = (
     ("gzip", re.compile(rb"\x1f\x8b\x08")),
     ("bzip2", re.compile(b"BZh")),
     ("xz", re.compile(rb"\xfd7zXZ\0")),
     ("zstd", re.compile(rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18....", re.DOTALL)),  # a frame, or one to be skipped
 )
-_T = TypeVar("_T")
 _TOO_MUCH: Final = ("requires too much memory", "Memory usage limit")  # in the words of zstd and of lzma
 
 
@@ -71,15 +70,13 @@ class Registered:
         """
         digest = hashlib.sha256()
         tar = TarSizes()
-        with ThreadPoolExecutor(1) as beside:
-            for chunk in plain(self._stream, self._window):
-                self.size += len(chunk)
-                if self.size > self._limit:
-                    raise LayerTooLargeError("limit", self._limit, f"the layer's tar has at least {self.size} bytes")
-                hashed = _begin(beside, len(chunk), digest.update, chunk)  # while it is written
-                tar.feed(chunk)
-                yield chunk
-                hashed()
+        for chunk in plain(self._stream, self._window):
+            self.size += len(chunk)
+            if self.size > self._limit:
+                raise LayerTooLargeError("limit", self._limit, f"the layer's tar has at least {self.size} bytes")
+            digest.update(chunk)
+            tar.feed(chunk)
+            yield chunk
         tar.finish()
         self.files_size = tar.size
         self.diff_id = DiffID("sha256:" + digest.hexdigest())
@@ -99,8 +96,8 @@ def plain(stream: BinaryIO, window: int = WINDOW, *, subject: str = "layer") -> 
 
     Source: moby's ``archive.DecompressStream``.
     """
-    first = _read(stream, _COMPRESSED)
-    while first and len(first) < 8 and (more := _read(stream, _COMPRESSED)):
+    first = _read(stream, _PIECE)
+    while first and len(first) < 8 and (more := _read(stream, _PIECE)):
         first += more
     kind = compression(first)
     if kind is None:
@@ -127,34 +124,68 @@ class _Decompressor(Protocol):
 
 
 def _decompressed(kind: str, data: bytes, stream: BinaryIO, window: int, subject: str) -> Iterator[bytes]:
-    """Member after member; what follows the last one and is no other is an error, as in Go."""
-    member = _decompressor(kind, window)
-    chunk = b""
+    """The chunks; while some are used, another thread decompresses the next, and reads nothing."""
+    chunks: list[bytes] = []
+    decompressing = _Decompressing(kind, window)
     with ThreadPoolExecutor(1) as beside:
-        while True:
-            decompressing = _begin(beside, len(chunk), member.decompress, data, _CHUNK)
-            if chunk:
-                yield chunk  # the one before, which is used meanwhile
+        while data or not decompressing.needs_input:
+            is_worth_it = sum(map(len, chunks)) >= _BESIDE
+            begun = beside.submit(decompressing.go_on, data) if is_worth_it else None
+            yield from chunks
             try:
-                chunk = decompressing()
+                chunks = decompressing.go_on(data) if begun is None else begun.result()
             except MemoryError:
                 raise
             except Exception as error:  # each of the four has errors of its own
                 raise _refusal(kind, subject, window, str(error)) from error
-            data = b""
-            if member.eof:
-                data = member.unused_data or _read(stream, _COMPRESSED)
-                if not data:
-                    break
-                member = _decompressor(kind, window)
-            elif member.needs_input:
-                data = _read(stream, _COMPRESSED_MORE)
-                if not data:
-                    break
-    if chunk:
-        yield chunk
-    if not member.eof:
+            data = _read(stream, _CHUNK) if decompressing.needs_input else b""
+    yield from chunks
+    if not decompressing.eof:
         raise InvalidLayerError(f"the {subject} breaks off within what {kind} has compressed: unexpected EOF")
+
+
+class _Decompressing:
+    """Member after member; what follows the last one and is no other is an error, as in Go."""
+
+    def __init__(self, kind: str, window: int) -> None:
+        self._kind = kind
+        self._window = window
+        self._member = _decompressor(kind, window)
+        self._data = b""
+        self._used = 0
+        self._piece = _PIECE
+
+    @property
+    def eof(self) -> bool:
+        """Whether a member has ended."""
+        return self._member.eof
+
+    @property
+    def needs_input(self) -> bool:
+        """Whether all that was given is used."""
+        return self._used == len(self._data) and (self._member.eof or self._member.needs_input)
+
+    def go_on(self, data: bytes) -> list[bytes]:
+        """The next chunks; ``data`` is more input, if that is needed."""
+        if data:
+            self._data, self._used = data, 0
+        chunks: list[bytes] = []
+        size = 0
+        while size < _BATCH and not self.needs_input:
+            if self._member.eof:
+                self._member = _decompressor(self._kind, self._window)
+                self._piece = _PIECE
+            piece = b""
+            if self._member.needs_input:
+                piece = self._data[self._used : self._used + self._piece]
+                self._piece = _LARGER_PIECE
+            self._used += len(piece)
+            chunk = self._member.decompress(piece, _CHUNK)
+            self._used -= len(self._member.unused_data)
+            if chunk:
+                chunks.append(chunk)
+                size += len(chunk)
+        return chunks
 
 
 def _refusal(kind: str, subject: str, window: int, said: str) -> InvalidLayerError | LayerTooLargeError:
@@ -210,11 +241,6 @@ def _read(stream: BinaryIO, size: int) -> bytes:
     if not isinstance(data, bytes | bytearray | memoryview):
         raise TypeError(f"a layer's stream is opened for reading bytes; read() gave {type(data).__name__}")
     return bytes(data)
-
-
-def _begin(beside: Executor, size: int, call: Callable[..., _T], *arguments: Any) -> Callable[[], _T]:
-    """Begin work on so many bytes in another thread, where that pays; what returns its result."""
-    return beside.submit(call, *arguments).result if size >= _BESIDE else partial(call, *arguments)
 
 
 def verified(stream: BinaryIO, name: str, size: int, diff_id: DiffID) -> BinaryIO:
