@@ -1,4 +1,4 @@
-"""``python -m benchmarks``: every operation of the store beside the raw driver and beside Docker's directory."""
+"""``python -m benchmarks``: every operation of the store beside the raw driver and beside Docker's directory; archives beside dockerd."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from benchmarks.archives import has_dockerd
 from benchmarks.measure import Effort
 from benchmarks.report import to_json, to_text
 from benchmarks.run import ENGINES, Settings, run
@@ -34,7 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="small stores and few rounds: an answer in a minute")
     parser.add_argument(
-        "--large", action="store_true", help="also a million images, and a layer of 10 GB: hours, and 20 GB of disk"
+        "--large",
+        action="store_true",
+        help="also a million images, and layers and archives of 10 GB: hours, and 20 GB of disk",
     )
     parser.add_argument("--engine", choices=ENGINES, action="append", help="only this one")
     parser.add_argument(
@@ -42,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
     chosen = QUICK if options.quick else LARGE if options.large else FULL
-    settings = replace(chosen, engines=options.engine or ENGINES)
+    settings = replace(chosen, engines=options.engine or ENGINES, dockerd=has_dockerd())
     started = time.monotonic()
     results = run(settings, lambda said: print(f"{time.monotonic() - started:6.1f} s  {said}", file=sys.stderr))
     print(to_text(results))

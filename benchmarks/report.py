@@ -65,6 +65,31 @@ def _lines(results: Results) -> Iterator[str]:
         ["layer, MB", "memory, MB"], [[f"{peak.megabytes:,}", f"{peak.peak / 1e6:.1f}"] for peak in results.peaks]
     )
     yield ""
+    yield "Archives, an image of one layer; ratio: we / what must be done anyway, or dockerd's API with its driver vfs"
+    if not any(speed.peer == "dockerd" for speed in results.speeds):
+        yield "(not beside dockerd: it is not installed, or only root may start it)"
+    yield from _table(
+        ["operation", "MB", "MB/s", "peer", "its MB/s", "ratio", "goal"],
+        [
+            [
+                s.operation,
+                f"{s.megabytes:,}",
+                f"{s.ours:.0f}",
+                s.peer,
+                f"{s.theirs:.0f}",
+                f"{s.ratio:.2f}",
+                f"{s.goal:.1f}",
+            ]
+            for s in results.speeds
+        ],
+    )
+    yield ""
+    yield "Most memory of Python above that before, while an archive is loaded and saved:"
+    yield from _table(
+        ["operation", "archive, MB", "memory, MB"],
+        [[p.operation, f"{p.megabytes:,}", f"{p.peak / 1e6:.1f}"] for p in results.archive_peaks],
+    )
+    yield ""
     yield "Garbage, collected while another process writes, whose touch takes, in ms:"
     yield from _table(
         ["engine", "layers", "seconds", "touch alone, median", "beside, median", "beside, p99"],

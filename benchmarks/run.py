@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from benchmarks.archives import ArchivePeak, Speed, archive_peaks, speeds
 from benchmarks.layers import Collection, Peak, Throughput, collection, peaks, throughput
 from benchmarks.load import load, load_files
 from benchmarks.measure import Comparison, Effort, Side, compare
@@ -38,8 +39,9 @@ class Settings:
         effort: for each operation; the heavy ones, which read the whole store, have a few rounds of one call.
         whole_rounds: of these.
         copied: how many images `copy` is given at most.
-        megabytes: of the layers that are registered: the one that is timed, and those whose memory is measured.
+        megabytes: of the layers that are registered, loaded and saved: of those that are timed, and of those whose memory is measured.
         garbage: how many layers are collected.
+        dockerd: whether archives are loaded and saved by one, too.
     """
 
     engines: Sequence[str]
@@ -49,6 +51,7 @@ class Settings:
     copied: int
     megabytes: tuple[int, ...]
     garbage: int
+    dockerd: bool = False
 
 
 @dataclass(frozen=True)
@@ -71,13 +74,15 @@ class Results:
     plans: list[Plan]
     throughput: list[Throughput]
     peaks: list[Peak]
+    speeds: list[Speed]
+    archive_peaks: list[ArchivePeak]
     collections: list[Collection]
     upgrades: list[Upgrade]
 
 
 def run(settings: Settings, tell: Callable[[str], None]) -> Results:
     """Measure everything; ``tell`` hears what is being done."""
-    results = Results([], [], [], [], [], [], [])
+    results = Results([], [], [], [], [], [], [], [], [])
     with _databases(settings.engines) as databases:
         for size in settings.sizes:
             tell(f"making {size:,} images")
@@ -102,6 +107,9 @@ def run(settings: Settings, tell: Callable[[str], None]) -> Results:
     tell(f"layers of {settings.megabytes[0]:,} MB and more")
     results.throughput.extend(throughput(settings.megabytes[0], settings.whole_rounds))
     results.peaks.extend(peaks(settings.megabytes))
+    tell(f"archives of {settings.megabytes[0]:,} MB and more")
+    results.speeds.extend(speeds(settings.megabytes[0], settings.whole_rounds, dockerd=settings.dockerd))
+    results.archive_peaks.extend(archive_peaks(settings.megabytes[1:]))
     return results
 
 

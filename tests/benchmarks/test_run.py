@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 from itertools import repeat
 
+import pytest
+
 from benchmarks.__main__ import main
+from benchmarks.archives import speeds
 from benchmarks.measure import Effort, Side, Times, compare
 from benchmarks.operations import READS, WHOLE, WRITES
 from benchmarks.population import DEEPEST, Population
@@ -14,6 +17,17 @@ from benchmarks.run import ENGINES, Settings, run
 
 SIZE = 150
 OPERATIONS = [operation.name for operation in (*READS, *WHOLE, *WRITES)]
+ARCHIVES = [
+    "load",
+    "load from a pipe",
+    "load an OCI layout",
+    "load, all there",
+    "save as docker",
+    "save as oci",
+    "load layers in gzip",
+    "load layers in zstd",
+    "load layers in xz",
+]
 ON_FILES = {operation.name for operation in (*READS, *WHOLE, *WRITES) if operation.on_files}
 
 
@@ -34,15 +48,29 @@ def test_a_run_measures_every_operation_on_both_engines_and_tells_all():
 
     assert [each.operation for each in results.throughput] == ["register", "read"]
     assert [(peak.megabytes, peak.peak < 10_000_000) for peak in results.peaks] == [(1, True), (2, True)]
+    assert [each.operation for each in results.speeds] == ARCHIVES
+    assert {(peak.operation, peak.megabytes) for peak in results.archive_peaks} == {
+        ("load from a pipe", 2),
+        ("save", 2),
+    }
+    assert all(peak.peak < 10_000_000 for peak in results.archive_peaks)
     assert [(each.engine, each.layers) for each in results.collections] == [(engine, 100) for engine in ENGINES]
     assert [(each.engine, each.size) for each in results.upgrades] == [(engine, SIZE) for engine in ENGINES]
 
     told = to_text(results)
-    assert all(f"| {operation} " in told for operation in OPERATIONS)
+    assert all(f"| {operation} " in told for operation in (*OPERATIONS, *ARCHIVES))
+    assert "not beside dockerd" in told
     assert all(line in told for plan in results.plans for line in plan.lines)
     kept = json.loads(to_json(results))
     assert len(kept["measurements"]) == len(results.measurements)
     assert [memory["peak"] for memory in kept["memory"]] == [memory.peak for memory in results.memory]
+
+
+@pytest.mark.interop
+def test_archives_are_measured_beside_dockerd():
+    beside = [speed for speed in speeds(1, 1, dockerd=True) if speed.peer == "dockerd"]
+    assert [speed.operation for speed in beside] == ["load", "save as docker"]
+    assert all(speed.theirs > 0 for speed in beside)
 
 
 def test_a_ratio_is_the_median_of_the_rounds(monkeypatch):
@@ -77,6 +105,7 @@ def test_a_population_has_chains_of_sixty():
 
 
 def test_the_command_writes_a_table_and_a_file(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("benchmarks.__main__.has_dockerd", lambda: False)
     monkeypatch.setattr("benchmarks.__main__.QUICK", Settings(("sqlite",), [SIZE], Effort(1, 0.0001), 1, 0, (1,), 50))
     assert main(["--quick", "--engine", "sqlite", "--json", str(tmp_path / "found.json")]) == 0
     assert f"sqlite, {SIZE} images" in capsys.readouterr().out
