@@ -311,8 +311,9 @@ class _Told:
 
     def read(self, size: int) -> bytes:
         data = self._stream.read(size)
-        self._current += len(data)
-        self._tell(self._current)
+        if data:
+            self._current += len(data)
+            self._tell(self._current)
         return data
 
 
