@@ -135,6 +135,20 @@ class Layers:
             return None
         return layer if _is_whole(content, name, size) else None
 
+    def hold_content(self, diff_id: DiffID, *, lease: HeldLease | Lease) -> str | None:
+        """Let a lease hold a layer with this tar that is there, whole, in whichever stack it is; the name of its content, for `link`.
+
+        None where there is none. Commits. A few statements by key.
+
+        Raises:
+            LeaseExpiredError: the lease has expired meanwhile.
+        """
+        chain = self._bind.read(contents.any_chain, diff_id)
+        if chain is None or self.hold(chain, lease=lease) is None:
+            return None
+        name, _, _ = self._bind.read(contents.find, chain)
+        return name
+
     def get(self, chain: str) -> StoredLayer:
         """One layer. A pure read, by key: it holds nothing.
 
@@ -233,9 +247,10 @@ class Layers:
             standing = self._bind.write(_register, layer, written.name, lease)
             is_kept = standing == written.name or self._heal(content, written, standing)
         except ImageStoreError:  # of any other, a commit may have succeeded: that is left to collect
-            delete(content, [written.name])
+            if written.is_new:
+                delete(content, [written.name])
             raise
-        if not is_kept and isinstance(self._bind, EngineBind):
+        if written.is_new and not is_kept and isinstance(self._bind, EngineBind):
             delete(content, [written.name])
         return layer
 
@@ -272,15 +287,16 @@ class Layers:
 
 
 class WrittenLayer(NamedTuple):
-    """A layer's tar that `Layers.write` has written, and that is in no row yet.
+    """A layer's tar that `Layers.write` has written, and that is in no row yet; or one that `Layers.hold_content` has found.
 
-    ``size`` is of its files, ``content_size`` of the tar, both in bytes.
+    ``size`` is of its files, ``content_size`` of the tar, both in bytes; ``is_new`` is False of one that was found.
     """
 
     name: str
     diff_id: DiffID
     size: int
     content_size: int
+    is_new: bool = True
 
 
 def open_content(bind: Bind, place: Content | str | os.PathLike[str]) -> Content:

@@ -15,9 +15,8 @@ from imagestore.archive.limits import Limits
 from imagestore.archive.loading import read_archive
 from imagestore.archive.platforms import Platform
 from imagestore.archive.source import Kept, opened
-from imagestore.archive.taking import LayerFile, check_diff_id, compression_of, read_layer
+from imagestore.archive.taking import LayerFile, check_diff_id, compression_of, measure, read_layer
 from imagestore.archive.tree import Body
-from imagestore.content.reading import Registered
 from imagestore.digest import ChainID, ImageID, chain_id
 from imagestore.errors import (
     ArchiveLimitError,
@@ -191,7 +190,4 @@ class _Looking:
         return InspectedLayer(file.name, diff_id, file.body.size, kind)
 
     def _measure(self, stream: BinaryIO) -> WrittenLayer:
-        registered = Registered(stream, self._limits.layer, self._limits.window)
-        for _ in registered:
-            pass
-        return WrittenLayer("", registered.diff_id, registered.files_size, registered.size)
+        return measure(stream, self._limits)

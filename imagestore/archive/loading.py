@@ -7,6 +7,7 @@ is there when all of it is, those before a bad one stay, and what a broken load 
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -19,14 +20,15 @@ from imagestore.archive.limits import Limits
 from imagestore.archive.messages import Line, Progress, Report
 from imagestore.archive.platforms import Platform
 from imagestore.archive.source import Archive, opened
-from imagestore.archive.taking import LayerFile, Taker, check_diff_id, read_layer
+from imagestore.archive.taking import LayerFile, Taker, check_diff_id, measure, read_layer
 from imagestore.archive.tree import Body
 from imagestore.bind import EngineBind
 from imagestore.content.place import delete
-from imagestore.digest import ChainID, ImageID, chain_id, is_sha256
+from imagestore.digest import ChainID, DiffID, ImageID, chain_id, is_sha256
 from imagestore.errors import (
     ArchiveLimitError,
     InvalidError,
+    InvalidLayerError,
     ReferenceNotFoundError,
     UnusableContentError,
 )
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 _LIMITS: Final = Limits()
+_BLOB: Final = re.compile(r"(?:\./)?blobs/sha256/([0-9a-f]{64})", re.ASCII)
 _RENEWED: Final = TTL / 4  # seconds after which a lease of our own is renewed
 
 
@@ -141,8 +144,21 @@ class Loading:
             self._report(Line(text))
 
     def keep(self, stream: BinaryIO, name: str, size: int) -> WrittenLayer:
-        """Write what may be a layer and passes in a pipe, before anything is known of it."""
-        return self._write(stream, _short(name), size)
+        """Write what may be a layer and passes in a pipe, before anything is known of it.
+
+        A name that is a digest may be the diff ID of a layer that is there: that is held, and what passes only compared with it.
+        """
+        told = self._told(stream, _short(name), size)
+        blob = _BLOB.fullmatch(name)
+        if blob is not None:
+            diff_id = DiffID(f"sha256:{blob[1]}")
+            standing = self._store.layers.hold_content(diff_id, lease=self._lease)
+            if standing is not None:
+                passed = measure(told, self._limits)
+                if passed.diff_id != diff_id:
+                    raise InvalidLayerError(f"{name} passed with other bytes than its name says")
+                return passed._replace(name=standing, is_new=False)
+        return self._write(told)
 
     def add_layers(self, image: Image, files: Iterable[LayerFile]) -> None:
         """Let all layers of an image be there, held by the lease; each is read where it is not."""
@@ -162,7 +178,7 @@ class Loading:
         """Write a layer of which nothing is known, once."""
         if file.body not in self._written:
             self._written[file.body] = read_layer(
-                file, lambda stream: self._write(stream, _short(shown), file.body.size)
+                file, lambda stream: self._write(self._told(stream, _short(shown), file.body.size))
             )
         return self._written[file.body]
 
@@ -224,13 +240,16 @@ class Loading:
                 f"The image {tag.familiar} already exists, renaming the old one with ID {previous} to empty string\n"
             )
 
-    def _write(self, stream: BinaryIO, shown: str, size: int) -> WrittenLayer:
-        told = _Told(stream, self._renew if self._report is None else self._report_progress(shown, size))
+    def _write(self, stream: BinaryIO) -> WrittenLayer:
         written = self._store.layers.write(
-            cast("BinaryIO", told), lease=self._lease, limit=self._limits.layer, window=self._limits.window
+            stream, lease=self._lease, limit=self._limits.layer, window=self._limits.window
         )
         self._unlinked.add(written.name)
         return written
+
+    def _told(self, stream: BinaryIO, shown: str, size: int) -> BinaryIO:
+        tell = self._renew if self._report is None else self._report_progress(shown, size)
+        return cast("BinaryIO", _Told(stream, tell))
 
     def _report_progress(self, shown: str, size: int) -> Callable[[int], None]:
         def tell(current: int) -> None:

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from typing import BinaryIO, Final, NamedTuple, Protocol, cast
 
+from imagestore.archive.limits import Limits
 from imagestore.archive.source import HashedStream, Kept
 from imagestore.archive.tree import Body
-from imagestore.content.reading import compression
+from imagestore.content.reading import Registered, compression
 from imagestore.digest import ChainID, ImageID
 from imagestore.errors import ArchiveLimitError, InvalidArchiveError, InvalidLayerError, LayerTooLargeError
 from imagestore.gojson import quoted
@@ -111,6 +112,19 @@ def read_layer(file: LayerFile, write: Callable[[BinaryIO], WrittenLayer]) -> Wr
     except LayerTooLargeError as error:
         limit = "layer" if error.limit == "limit" else error.limit
         raise ArchiveLimitError(limit, error.value, f"{file.name}: {error.what}") from error
+
+
+def measure(stream: BinaryIO, limits: Limits) -> WrittenLayer:
+    """Read a layer to its end, and write it nowhere.
+
+    Raises:
+        InvalidLayerError: it is none.
+        LayerTooLargeError: it asks for more than a limit allows.
+    """
+    registered = Registered(stream, limits.layer, limits.window)
+    for _ in registered:
+        pass
+    return WrittenLayer("", registered.diff_id, registered.files_size, registered.size)
 
 
 def check_diff_id(place: int, diff_id: str, written: WrittenLayer) -> None:
