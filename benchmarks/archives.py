@@ -75,6 +75,9 @@ def speeds(megabytes: int, rounds: int, *, dockerd: bool) -> Iterator[Speed]:
         made.load(made.archive)
         there = partial(made.load, made.archive)
         yield made.compare("load, all there", rounds, there, {"hash": made.hash}, 0.9, stays=True)
+        yield made.compare(
+            "load, all there, pipe", rounds, partial(made.load_pipe, made.layout), {"hash": made.hash}, 0.9, stays=True
+        )
         for format in _FORMATS:
             yield made.compare(f"save as {format}", rounds, partial(made.save, format), loop, 0.8, stays=True)
     for kind in _COMPRESSORS:
@@ -199,9 +202,9 @@ class Made:
         """Save the image to a file."""
         save_to(self.store, [_NAME], self.copy, format=format)
 
-    def load_pipe(self) -> None:
-        """Load the archive from what cannot be sought in."""
-        with self.archive.open("rb") as file:
+    def load_pipe(self, archive: Path | None = None) -> None:
+        """Load an archive from what cannot be sought in."""
+        with (archive or self.archive).open("rb") as file:
             load(self.store, cast("BinaryIO", _Pipe(file)))
 
     def forget(self) -> None:

@@ -22,6 +22,7 @@ ARCHIVES = [
     "load from a pipe",
     "load an OCI layout",
     "load, all there",
+    "load, all there, pipe",
     "save as docker",
     "save as oci",
     "load layers in gzip",
