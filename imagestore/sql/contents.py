@@ -29,8 +29,8 @@ OF_LAYER: Final = Read(
     .where(layers.c.chain_id == bindparam("chain", type_=ChainIDType)),
     few=True,
 )
-_ANY_CHAIN: Final = Read(
-    select(layers.c.chain_id).where(layers.c.diff_id == bindparam("diff_id", type_=DiffIDType)).limit(_one), few=True
+_ANY_CHAIN: Final = (
+    select(layers.c.chain_id).where(layers.c.diff_id == bindparam("diff_id", type_=DiffIDType)).limit(_one)
 )
 _OF_MANY: Final = select(contents.c.diff_id, contents.c.name, contents.c.size).where(
     contents.c.diff_id.in_(bindparam("diff_ids", expanding=True))
@@ -109,8 +109,8 @@ def find(connection: Connection, chain_id: ChainID) -> tuple[str, int, DiffID]:
 
 def any_chain(connection: Connection, diff_id: DiffID) -> ChainID | None:
     """A layer with this tar, in whichever stack it is. One read by key."""
-    row = _ANY_CHAIN.first(connection, diff_id=Digest(diff_id).raw)
-    return None if row is None else ChainID.from_raw(row[0])
+    chain: ChainID | None = connection.scalar(_ANY_CHAIN, {"diff_id": diff_id})
+    return chain
 
 
 def find_many(connection: Connection, diff_ids: Sequence[DiffID]) -> dict[DiffID, tuple[str, int]]:
