@@ -246,6 +246,9 @@ def layers():
             "an end": bytes(1024),
             "more": make_layer("f") + b"garbage",
             "no padding": make_layer("f")[: 512 + 10],
+            "a mode": block(fields={100: b"rw-r--r--"}),
+            "an unknown kind": block(kind=b"7"),
+            "a hard link to nothing": tar({"h": link("nothing", tarfile.LNKTYPE)}),
         }.items()
     }
     for name, data in {
