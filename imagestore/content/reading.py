@@ -27,6 +27,7 @@ WINDOW: Final = 128 << 20
 _CHUNK: Final = 1 << 20
 _PIECE: Final = 1 << 16  # each member of a stream of many small ones copies what is left of it
 _LARGER_PIECE: Final = 1 << 18  # of a member that goes on
+_INPUT: Final = 2 << 20
 _BATCH: Final = 8 << 20  # bytes that are worth a change of threads
 _BESIDE: Final = 1 << 15  # bytes from which it pays to decompress the next in another thread
 _MAGIC: Final = (
@@ -128,17 +129,19 @@ def _decompressed(kind: str, data: bytes, stream: BinaryIO, window: int, subject
     chunks: list[bytes] = []
     decompressing = _Decompressing(kind, window)
     with ThreadPoolExecutor(1) as beside:
+        ahead = b""
         while data or not decompressing.needs_input:
             is_worth_it = sum(map(len, chunks)) >= _BESIDE
             begun = beside.submit(decompressing.go_on, data) if is_worth_it else None
             yield from chunks
+            ahead = ahead or _read(stream, _INPUT)
             try:
                 chunks = decompressing.go_on(data) if begun is None else begun.result()
             except MemoryError:
                 raise
             except Exception as error:  # each of the four has errors of its own
                 raise _refusal(kind, subject, window, str(error)) from error
-            data = _read(stream, _CHUNK) if decompressing.needs_input else b""
+            data, ahead = (ahead, b"") if decompressing.needs_input else (b"", ahead)
     yield from chunks
     if not decompressing.eof:
         raise InvalidLayerError(f"the {subject} breaks off within what {kind} has compressed: unexpected EOF")
