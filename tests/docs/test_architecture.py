@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import re
 import tarfile
+import tomllib
+from collections import Counter
 from hashlib import sha256
 from importlib import import_module
 from pathlib import Path
@@ -28,6 +30,14 @@ def rows(section):
     return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in text.splitlines() if line[:2] == "| "][
         1:
     ]
+
+
+def test_the_picture_has_each_part_once():
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    (layers,) = (each["layers"] for each in contracts if each["type"] == "layers")
+    parts = set(re.findall(r"\w+", " ".join(layers))) - {"__main__"}
+    drawn = (re.split(r" {3,}", line[14:])[0] for line in PAGE.split("```")[1].strip().splitlines())
+    assert Counter(" ".join(drawn).split()) == Counter(parts)
 
 
 def test_files_that_are_named_are_there():
