@@ -40,8 +40,9 @@ def save(
 ) -> None:
     """Write images to a stream, as ``docker save`` does. The same images, named in the same order, are the same bytes.
 
-    All is looked up and held first, so that most errors come before the first byte. Then layers are read, verified and written in constant
-    memory, one after the other, each once.
+    All is looked up and held first, so that most errors come before the first byte. Then layers are read, verified and written, one after
+    the other, each once, in memory that their size does not change. The configurations of all images, and the documents that are made for
+    them, are held at once.
 
     Args:
         store: has ``content``; one that has joined reads in the caller's transaction, and holds nothing.
