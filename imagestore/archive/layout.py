@@ -20,7 +20,7 @@ from typing import Any, BinaryIO, Final, Literal, Protocol
 
 from imagestore.archive.selection import SelectedImage, SelectedLayer, Selection
 from imagestore.archive.whole_file import telling_of
-from imagestore.archive.writing import File, Folder, Link
+from imagestore.archive.writing import File, Folder, Symlink
 from imagestore.digest import Digest
 
 Compression = Literal["gzip", "zstd"]
@@ -38,7 +38,9 @@ _REF_NAME: Final = "org.opencontainers.image.ref.name"
 
 
 @contextmanager
-def layout_members(selection: Selection, compression: Compression | None) -> Iterator[dict[str, Folder | Link | File]]:
+def layout_members(
+    selection: Selection, compression: Compression | None
+) -> Iterator[dict[str, Folder | Symlink | File]]:
     """The members of the archive, to be written in the block. Layers are compressed before, each once, into one temporary file."""
     with tempfile.TemporaryFile() as spool:
         blobs = _Blobs(selection, compression, spool)

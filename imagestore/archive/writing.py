@@ -26,7 +26,7 @@ class Folder(NamedTuple):
     time: int
 
 
-class Link(NamedTuple):
+class Symlink(NamedTuple):
     """A symbolic link."""
 
     target: str
@@ -46,7 +46,7 @@ class File(NamedTuple):
         return cls(len(data), [data], time)
 
 
-def write_tar(out: BinaryIO, members: Mapping[str, Folder | Link | File]) -> None:
+def write_tar(out: BinaryIO, members: Mapping[str, Folder | Symlink | File]) -> None:
     """Write members in the order of their names, a folder before what is in it, and the end of the archive. Nothing is closed.
 
     Args:
@@ -65,14 +65,14 @@ def write_tar(out: BinaryIO, members: Mapping[str, Folder | Link | File]) -> Non
     _write(out, bytes(2 * BLOCK))
 
 
-def header(name: str, member: Folder | Link | File) -> bytes:
+def header(name: str, member: Folder | Symlink | File) -> bytes:
     """The blocks before a member's bytes."""
     time = member.time
     size, target = 0, ""
     match member:
         case Folder():
             name, kind, mode = f"{name}/", b"5", 0o040755
-        case Link():
+        case Symlink():
             kind, mode, target = b"2", 0o120777, member.target
         case File():
             kind, mode, size = b"0", 0o100644, member.size

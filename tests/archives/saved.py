@@ -7,7 +7,7 @@ import json
 import tarfile
 
 from imagestore.archive.loading import load
-from imagestore.archive.writing import File, Folder, Link, header
+from imagestore.archive.writing import File, Folder, Symlink, header
 from tests.archives.recorded import ARCHIVES, HERE, cases
 
 CASES = {name: case for name, case in cases("cases.json").items() if "save" in case}
@@ -47,4 +47,4 @@ def with_times_of(saved, archive):
 def made_at(member, time):
     if member.isdir():
         return Folder(time)
-    return Link(member.linkname, time) if member.issym() else File(member.size, [], time)
+    return Symlink(member.linkname, time) if member.issym() else File(member.size, [], time)

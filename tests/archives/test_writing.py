@@ -7,7 +7,7 @@ import tarfile
 
 import pytest
 
-from imagestore.archive.writing import File, Folder, Link, header, write_tar
+from imagestore.archive.writing import File, Folder, Symlink, header, write_tar
 from tests.archives.recorded import ARCHIVES
 
 LARGE = 8**11  # one more than a header can say
@@ -26,7 +26,7 @@ def made_of(tar, member):
     if member.isdir():
         return Folder(member.mtime)
     if member.issym():
-        return Link(member.linkname, member.mtime)
+        return Symlink(member.linkname, member.mtime)
     return File.of(tar.extractfile(member).read(), member.mtime)
 
 
@@ -54,7 +54,7 @@ def test_what_does_not_fit_into_a_header_is_in_records_before_it():
 def test_long_names_are_read_by_others(length):
     name, target = "n" * length, "t" * length
     out = io.BytesIO()
-    write_tar(out, {f"folder/{name}": Link(target, -1), name: File.of(b"data", 5)})
+    write_tar(out, {f"folder/{name}": Symlink(target, -1), name: File.of(b"data", 5)})
     out.seek(0)
     with tarfile.open(fileobj=out) as tar:
         link, file = tar.getmembers()
