@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import takewhile
 from typing import TYPE_CHECKING, BinaryIO, Final, NamedTuple
 
 from sqlalchemy import URL, Connection
 
 from imagestore.arguments import check_bytes, check_chain_id, check_limit
-from imagestore.bind import Bind, ConnectionBind, EngineBind
+from imagestore.bind import Bind, ConnectionBind, EngineBind, SnapshotBind
 from imagestore.content.local import LocalContent
 from imagestore.content.place import Content, delete
 from imagestore.content.reading import LIMIT, WINDOW, Registered, verified
@@ -84,12 +85,17 @@ class Layers:
         Source: moby's ``layer.Store.Register``.
         """
         below = None if parent is None else check_chain_id(parent)
-        self._require_content()
+        self.require_content()
         check_bytes(limit)
         with self._leased(lease) as (lease_id, own):
             if below is not None:
                 self._bind.read(layers.get, below)  # before the bytes are read
-            return self._link(self._write(stream, lease_id, limit, WINDOW), below, lease_id, own=own)
+            written = self._write(stream, lease_id, limit, WINDOW)
+            try:
+                return self._link(written, below, lease_id, own=own)
+            except ImageStoreError:  # of any other, a commit may have succeeded: that is left to collect
+                delete(self.require_content(), [written.name])
+                raise
 
     def write(
         self, stream: BinaryIO, *, lease: HeldLease | Lease, limit: int = LIMIT, window: int = WINDOW
@@ -107,47 +113,72 @@ class Layers:
             InvalidLayerError, LayerTooLargeError, LeaseExpiredError, UnusableContentError, InvalidError, OSError: as `register`.
         """
         check_bytes(limit)
-        self._bind.read(leases.check, lease.id)
+        self._check(lease.id)
         return self._write(stream, lease.id, limit, window)
 
     def link(self, written: WrittenLayer, parent: str | None = None, *, lease: HeldLease | Lease) -> StoredLayer:
-        """Add what `write` has written to the trie, held by the lease; a second place may be given to the same bytes.
+        """Give what `write` has written its place in the trie, held by the lease; a second place may be given to the same bytes.
 
         A transaction of a few statements by key, which commits unless the store has joined.
 
         Raises:
             LayerNotFoundError: there is no such parent.
             LeaseExpiredError: the lease has expired meanwhile.
+            ReadOnlyError: the store is a snapshot.
+            UnusableContentError: the store has no place for content.
         """
         return self._link(written, None if parent is None else check_chain_id(parent), lease.id, own=False)
 
-    def hold(self, chain: str, *, lease: HeldLease | Lease) -> StoredLayer | None:
-        """Let a lease hold a layer that is there with its content, whole; None where it is not. Commits. A few statements by key.
+    def hold_stack(self, links: Sequence[Link], *, lease: HeldLease | Lease) -> int:
+        """Let a lease hold a stack from the lowest layer as far up as all are there, whole; how many are.
+
+        One read where none is, else a transaction of a few statements too, whatever their number, which commits unless the store has
+        joined; and a look at the size of each content.
+
+        Args:
+            links: the stack, the lowest first (`imagestore.layer.links`).
+            lease: what holds them.
 
         Raises:
-            LeaseExpiredError: the lease has expired meanwhile.
+            LeaseExpiredError, ReadOnlyError, UnusableContentError: as `link`.
         """
-        content = self._require_content()
-        try:
-            layer = self._bind.write(_hold, check_chain_id(chain), lease.id)
-            name, size, _ = self._bind.read(contents.find, layer.chain_id)
-        except LayerNotFoundError:
-            return None
-        return layer if _is_whole(content, name, size) else None
+        content = self.require_content()
+        if not self._bind.read(layers.find_content, links):
+            return 0
+        kept = self._bind.write(_lease_stack, links, lease.id)
+        return sum(1 for _ in takewhile(lambda each: _is_whole(content, *each), kept))
 
-    def hold_content(self, diff_id: DiffID, *, lease: HeldLease | Lease) -> str | None:
-        """Let a lease hold a layer with this tar that is there, whole, in whichever stack it is; the name of its content, for `link`.
+    def hold_content(self, diff_id: DiffID, *, lease: HeldLease | Lease) -> WrittenLayer | None:
+        """Let a lease hold a layer with this tar that is there, whole, in whichever stack it is; None where there is none.
 
-        None where there is none. Commits. A few statements by key.
+        Commits unless the store has joined. A few statements by key.
+
+        Returns:
+            What `link` takes to give the same bytes another place.
 
         Raises:
-            LeaseExpiredError: the lease has expired meanwhile.
+            LeaseExpiredError, ReadOnlyError, UnusableContentError: as `link`.
         """
+        content = self.require_content()
         chain = self._bind.read(contents.any_chain, diff_id)
-        if chain is None or self.hold(chain, lease=lease) is None:
+        if chain is None:
             return None
-        name, _, _ = self._bind.read(contents.find, chain)
-        return name
+        try:
+            layer, name = self._bind.write(_lease_content, chain, lease.id)
+        except LayerNotFoundError:
+            return None  # it went meanwhile
+        size = layer.content_size or 0
+        return WrittenLayer(name, diff_id, layer.size or 0, size) if _is_whole(content, name, size) else None
+
+    def require_content(self) -> Content:
+        """The place that keeps the bytes.
+
+        Raises:
+            UnusableContentError: the store has none.
+        """
+        if self._content is None:
+            raise UnusableContentError(_NO_CONTENT)
+        return self._content
 
     def get(self, chain: str) -> StoredLayer:
         """One layer. A pure read, by key: it holds nothing.
@@ -180,7 +211,7 @@ class Layers:
 
         Source: moby's ``Layer.TarStream``.
         """
-        content = self._require_content()
+        content = self.require_content()
         name, size, diff_id = self._bind.read(contents.find, check_chain_id(chain))
         try:
             stream = content.open(name)
@@ -230,11 +261,11 @@ class Layers:
     def _write(self, stream: BinaryIO, lease: str, limit: int, window: int) -> WrittenLayer:
         name = f"{lease}-{secrets.token_hex(8)}"
         registered = Registered(stream, limit, window)
-        self._require_content().write(name, registered)
+        self.require_content().write(name, registered)
         return WrittenLayer(name, registered.diff_id, registered.files_size, registered.size)
 
     def _link(self, written: WrittenLayer, parent: ChainID | None, lease: str, *, own: bool) -> StoredLayer:
-        content = self._require_content()
+        content = self.require_content()
         layer = StoredLayer(
             chain_id([written.diff_id] if parent is None else [parent, written.diff_id]),
             written.diff_id,
@@ -243,14 +274,9 @@ class Layers:
             written.content_size,
             lease if own else None,
         )
-        try:
-            standing = self._bind.write(_register, layer, written.name, lease)
-            is_kept = standing == written.name or self._heal(content, written, standing)
-        except ImageStoreError:  # of any other, a commit may have succeeded: that is left to collect
-            if written.is_new:
-                delete(content, [written.name])
-            raise
-        if written.is_new and not is_kept and isinstance(self._bind, EngineBind):
+        standing = self._bind.write(_register, layer, written.name, lease)
+        is_kept = standing == written.name or self._heal(content, written, standing)
+        if not is_kept and isinstance(self._bind, EngineBind):
             delete(content, [written.name])
         return layer
 
@@ -262,16 +288,17 @@ class Layers:
             contents.move, written.diff_id, standing, written.name
         )
 
-    def _require_content(self) -> Content:
-        if self._content is None:
-            raise UnusableContentError(_NO_CONTENT)
-        return self._content
+    def _check(self, lease: str) -> None:
+        """Before any byte is read: that the lease lasts, and the store is no snapshot."""
+        if isinstance(self._bind, SnapshotBind):
+            self._bind.write(leases.check, lease)  # which says itself that it writes nothing
+        self._bind.read(leases.check, lease)
 
     @contextmanager
     def _leased(self, lease: HeldLease | Lease | None) -> Iterator[tuple[str, bool]]:
         """The lease to write under, and whether it is one that was taken here, which an exception ends."""
         if lease is not None:
-            self._bind.read(leases.check, lease.id)  # before the bytes are read
+            self._check(lease.id)
             yield lease.id, False
             return
         if isinstance(self._bind, ConnectionBind):
@@ -287,16 +314,15 @@ class Layers:
 
 
 class WrittenLayer(NamedTuple):
-    """A layer's tar that `Layers.write` has written, and that is in no row yet; or one that `Layers.hold_content` has found.
+    """A layer's tar that `Layers.write` has written, or `Layers.hold_content` found, under a name; what `Layers.link` gives a place.
 
-    ``size`` is of its files, ``content_size`` of the tar, both in bytes; ``is_new`` is False of one that was found.
+    ``size`` is of its files, ``content_size`` of the tar, both in bytes.
     """
 
     name: str
     diff_id: DiffID
     size: int
     content_size: int
-    is_new: bool = True
 
 
 def open_content(bind: Bind, place: Content | str | os.PathLike[str]) -> Content:
@@ -366,11 +392,15 @@ def _is_whole(content: Content, name: str, size: int) -> bool:
         return False
 
 
-def _hold(connection: Connection, chain: ChainID, lease: str) -> StoredLayer:
+def _lease_stack(connection: Connection, links: Sequence[Link], lease: str) -> list[tuple[str, int]]:
     leases.hold(connection, lease)
-    layer = layers.get(connection, chain)
-    layers.register(connection, Link(layer.chain_id, layer.diff_id, layer.parent), layer.size, lease)
-    return layer
+    return layers.lease_stack(connection, links, lease)
+
+
+def _lease_content(connection: Connection, chain: ChainID, lease: str) -> tuple[StoredLayer, str]:
+    leases.hold(connection, lease)
+    layers.lease_many(connection, [chain], lease)
+    return layers.get(connection, chain), contents.find(connection, chain)[0]
 
 
 def _register(connection: Connection, layer: StoredLayer, name: str, lease: str) -> str:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import os
 import re
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from itertools import starmap
 from typing import TYPE_CHECKING, BinaryIO, Final, NamedTuple, TypeVar, cast
 
 from sqlalchemy import Connection
@@ -22,21 +22,19 @@ from imagestore.archive.platforms import Platform
 from imagestore.archive.source import Archive, opened
 from imagestore.archive.taking import LayerFile, Taker, check_diff_id, measure, read_layer
 from imagestore.archive.tree import Body
-from imagestore.bind import EngineBind
 from imagestore.content.place import delete
-from imagestore.digest import ChainID, DiffID, ImageID, chain_id, is_sha256
+from imagestore.digest import ChainID, DiffID, ImageID, is_sha256
 from imagestore.errors import (
     ArchiveLimitError,
     InvalidError,
     InvalidLayerError,
-    ReferenceNotFoundError,
-    UnusableContentError,
 )
 from imagestore.image import Image
 from imagestore.layers import WrittenLayer
-from imagestore.leases import TTL, HeldLease
+from imagestore.leases import HeldLease
 from imagestore.reference import Reference
 from imagestore.sql import images, references
+from imagestore.sql.references import Association
 from imagestore.store import Store
 
 if TYPE_CHECKING:
@@ -46,7 +44,6 @@ _T = TypeVar("_T")
 
 _LIMITS: Final = Limits()
 _BLOB: Final = re.compile(r"(?:\./)?blobs/sha256/([0-9a-f]{64})", re.ASCII)
-_RENEWED: Final = TTL / 4  # seconds after which a lease of our own is renewed
 
 
 class LoadedImage(NamedTuple):
@@ -67,8 +64,9 @@ def load(
 ) -> list[LoadedImage]:
     """Load the images of an archive: one of docker's, of any age, or an OCI image layout, as a tar or a folder.
 
-    Commits each image with its tags by itself, and the links to parents at the end. Of a file that can be sought in, only what is not
-    there yet is read; a pipe is read once, to its end, in constant memory and without a copy of its layers.
+    Commits each image with its tags by itself, and the links to parents at the end. Of a file that can be sought in, layers that are there
+    are not read (but those of the layout before 1.10, which does not say what they are); a pipe is read once, to its end, in constant
+    memory and without a copy of its layers.
 
     Args:
         store: has ``content``; where it has joined, all rows are the caller's.
@@ -87,7 +85,9 @@ def load(
         InvalidImageError, InvalidReferenceError, InvalidLayerError: as for `InvalidArchiveError`.
         ArchiveLimitError: it asks for more than ``limits`` allow.
         LeaseExpiredError: the lease has expired meanwhile.
-        InvalidError: the store has joined, and no lease is given; or no platform is written so.
+        UnusableBindError: the store has joined, and no lease is given.
+        ReadOnlyError: the store is a snapshot.
+        InvalidError: no platform is written so.
         UnusableContentError: the store has no place for content.
         OSError: the archive cannot be read, or the content not be written.
 
@@ -132,7 +132,6 @@ class Loading:
         self._report = report
         self._written: dict[Body, WrittenLayer] = {}
         self._unlinked: set[str] = set()
-        self._renewed = time.monotonic()
 
     def attempt(self) -> AbstractContextManager[None]:
         """Nothing: the first refusal ends a load."""
@@ -154,22 +153,20 @@ class Loading:
             diff_id = DiffID(f"sha256:{blob[1]}")
             standing = self._store.layers.hold_content(diff_id, lease=self._lease)
             if standing is not None:
-                passed = measure(told, self._limits)
-                if passed.diff_id != diff_id:
+                if measure(told, self._limits).diff_id != diff_id:
                     raise InvalidLayerError(f"{name} passed with other bytes than its name says")
-                return passed._replace(name=standing, is_new=False)
+                return standing
         return self._write(told)
 
     def add_layers(self, image: Image, files: Iterable[LayerFile]) -> None:
         """Let all layers of an image be there, held by the lease; each is read where it is not."""
+        there = self._store.layers.hold_stack(image.stack, lease=self._lease)
         parent: ChainID | None = None
         diff_ids = image.rootfs.diff_ids if image.rootfs else ()
         for place, (diff_id, file) in enumerate(zip(diff_ids, files, strict=True)):
-            if is_sha256(diff_id):
-                chain = chain_id([diff_id] if parent is None else [parent, diff_id])
-                if self._store.layers.hold(chain, lease=self._lease) is not None:
-                    parent = chain
-                    continue
+            if place < there:
+                parent = image.stack[place].chain_id
+                continue
             written = self.layer(file, diff_id)
             check_diff_id(place, diff_id, written)
             parent = self.link(written, parent)
@@ -184,9 +181,8 @@ class Loading:
 
     def link(self, written: WrittenLayer, parent: ChainID | None) -> ChainID:
         """Give a layer its place."""
-        layer = self._store.layers.link(written, parent, lease=self._lease)
-        self._unlinked.discard(written.name)
-        return layer.chain_id
+        self._unlinked.discard(written.name)  # first: should the answer to a commit be lost, a row may have it
+        return self._store.layers.link(written, parent, lease=self._lease).chain_id
 
     def add_image(self, image: Image, tags: Iterable[Reference] = ()) -> None:
         """Create an image and give it tags, in one transaction."""
@@ -198,11 +194,11 @@ class Loading:
 
     def add_tags(self, tags: Iterable[tuple[Reference, ImageID]]) -> None:
         """Give images tags, in one transaction, and tell no more than which have moved."""
-        taken, failure = _taken(tags)
-        moved = self._store._bind.write(_add_tags, taken)
+        taken, failure = _taken(starmap(Association, tags))
+        had = self._store.bind.write(references.take_many, taken)
         named: dict[ImageID, list[Reference]] = {}
-        for (tag, image_id), previous in zip(taken, moved, strict=True):
-            self._tell_moved(tag, image_id, previous)
+        for tag, image_id in taken:
+            self._tell_moved(tag, image_id, had)
             named.setdefault(image_id, []).append(tag)
         self.loaded = [LoadedImage(each.id, (*each.tags, *named.get(each.id, ()))) for each in self.loaded]
         if failure is not None:
@@ -226,16 +222,17 @@ class Loading:
         if len(self.loaded) == self._limits.images:
             raise ArchiveLimitError("images", self._limits.images, "the archive has more images")
         taken, failure = _taken(tags)
-        moved = self._store._bind.write(_add_image, image_id, image, taken) if image or taken else []
+        had = self._store.bind.write(_add_image, image_id, image, taken) if image or taken else {}
         self.loaded.append(LoadedImage(image_id, tuple(taken)))
-        for tag, previous in zip(taken, moved, strict=True):
-            self._tell_moved(tag, image_id, previous)
+        for tag in taken:
+            self._tell_moved(tag, image_id, had)
             self.tell(f"Loaded image: {tag.familiar}\n")
         if failure is not None:
             raise failure
 
-    def _tell_moved(self, tag: Reference, image_id: ImageID, previous: ImageID | None) -> None:
-        if previous not in (None, image_id):
+    def _tell_moved(self, tag: Reference, image_id: ImageID, had: dict[Reference, ImageID]) -> None:
+        previous = had.pop(tag, image_id)  # once, though a tag may be named twice
+        if previous != image_id:
             self.tell(
                 f"The image {tag.familiar} already exists, renaming the old one with ID {previous} to empty string\n"
             )
@@ -248,45 +245,25 @@ class Loading:
         return written
 
     def _told(self, stream: BinaryIO, shown: str, size: int) -> BinaryIO:
-        tell = self._renew if self._report is None else self._report_progress(shown, size)
-        return cast("BinaryIO", _Told(stream, tell))
-
-    def _report_progress(self, shown: str, size: int) -> Callable[[int], None]:
         def tell(current: int) -> None:
-            self._renew(current)
+            if self._own is not None:
+                self._own.keep_alive()
             if self._report is not None:
                 self._report(Progress(shown, current, size))
 
-        return tell
-
-    def _renew(self, _: int) -> None:
-        """Renew a lease of our own; of one that was given, its owner knows how long it lasts."""
-        now = time.monotonic()
-        if self._own is not None and now - self._renewed > _RENEWED:
-            self._own.renew()
-            self._renewed = now
+        return cast("BinaryIO", _Told(stream, tell))
 
 
 @contextmanager
 def _loading(store: Store, limits: Limits, lease: HeldLease | Lease | None, report: Report | None) -> Iterator[Loading]:
-    if store.content is None:
-        raise UnusableContentError("a load writes layers, and this store has no place for them: open it with content=")
-    if lease is not None:
-        yield from _discarding(Loading(store, lease, limits, report))
-    elif not isinstance(store._bind, EngineBind):
-        raise InvalidError(
-            "a joined store loads under a lease that was taken before its transaction began: pass lease="
-        )
-    else:
-        with store.lease(labels={"for": "load"}) as own:
-            yield from _discarding(Loading(store, own, limits, report, own))
-
-
-def _discarding(loading: Loading) -> Iterator[Loading]:
-    try:
+    store.layers.require_content()
+    with ExitStack() as stack:
+        own = None
+        if lease is None:
+            lease = own = stack.enter_context(store.lease(labels={"for": "load"}))
+        loading = Loading(store, lease, limits, report, own)
+        stack.callback(loading.discard)
         yield loading
-    finally:
-        loading.discard()
 
 
 def _taken(tags: Iterable[_T]) -> tuple[list[_T], InvalidError | None]:
@@ -301,23 +278,11 @@ def _taken(tags: Iterable[_T]) -> tuple[list[_T], InvalidError | None]:
 
 def _add_image(
     connection: Connection, image_id: ImageID, image: Image | None, tags: Sequence[Reference]
-) -> list[ImageID | None]:
+) -> dict[Reference, ImageID]:
     """Create an image unless it is there, and give it tags; returns the images that had these before."""
     if image is not None:
         images.create(connection, image_id, image.raw_json, image.stack, with_content=True)
-    return _add_tags(connection, [(tag, image_id) for tag in tags])
-
-
-def _add_tags(connection: Connection, tags: Sequence[tuple[Reference, ImageID]]) -> list[ImageID | None]:
-    """Give images tags; returns the images that had these before."""
-    previous: list[ImageID | None] = []
-    for tag, image_id in tags:
-        try:
-            previous.append(references.get(connection, str(tag)))
-        except ReferenceNotFoundError:
-            previous.append(None)
-        references.add(connection, tag, image_id, force=True)
-    return previous
+    return references.take_many(connection, [Association(tag, image_id) for tag in tags])
 
 
 class _Told:

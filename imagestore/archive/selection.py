@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final, NamedTuple
@@ -14,6 +13,7 @@ from imagestore.content.place import Content
 from imagestore.digest import ChainID, DiffID, ImageID
 from imagestore.docker.rules import whole_id
 from imagestore.errors import (
+    ConflictError,
     ContentLostError,
     CorruptContentError,
     ImageNotFoundError,
@@ -21,14 +21,13 @@ from imagestore.errors import (
     LayerNotFoundError,
 )
 from imagestore.image import Image
-from imagestore.leases import TTL, HeldLease
+from imagestore.leases import HeldLease
 from imagestore.reference import Reference
 from imagestore.sql import contents, layers, leases
 from imagestore.store import Store
 
 _CHUNK: Final = 1 << 20
 _ATTEMPTS: Final = 10  # of which each but the last has met a delete
-_RENEWED: Final = TTL / 4  # seconds after which the lease is renewed
 
 
 class SelectedLayer(NamedTuple):
@@ -58,7 +57,6 @@ class Selection:
         self.images = images
         self._store = store
         self._lease = lease
-        self._renewed = time.monotonic()
 
     def chunks(self, layer: SelectedLayer) -> Iterator[bytes]:
         """The tar of a layer, verified while it is read.
@@ -69,21 +67,17 @@ class Selection:
         """
         with self._store.layers.open(layer.chain_id) as stream:
             while chunk := stream.read(_CHUNK):
-                self._renew()
+                if self._lease is not None:
+                    self._lease.keep_alive()
                 yield chunk
-
-    def _renew(self) -> None:
-        if self._lease is not None and time.monotonic() - self._renewed > _RENEWED:
-            self._lease.renew()
-            self._renewed = time.monotonic()
 
 
 @contextmanager
 def selected(store: Store, names: Iterable[str]) -> Iterator[Selection]:
     """The images that names mean, for the block. A few reads for each name, and one query for each ten thousand layers.
 
-    A lease holds the layers, so that a delete and a collect in another process take nothing; of a store that has joined, the caller's
-    transaction is all that could.
+    A lease holds the layers, so that a delete and a collect in another process take nothing. A store that has joined, and a snapshot, hold
+    nothing: what another process frees meanwhile ends the read of its layer.
 
     Args:
         store: has ``content``.
@@ -127,7 +121,7 @@ def _held(store: Store, names: Sequence[str], lease: HeldLease) -> _Found:
         if not missing:
             return found
         held.update(store.bind.write(_hold, missing, lease.id))
-    raise LayerNotFoundError(missing[0])
+    raise ConflictError(f"what {', '.join(names)} mean has changed {_ATTEMPTS} times while it was looked up: try again")
 
 
 def _hold(connection: Connection, chains: Sequence[ChainID], lease: str) -> list[ChainID]:
@@ -182,7 +176,7 @@ def _checked(store: Store, found: _Found) -> list[SelectedImage]:
             )
         )
     if found.kept:
-        content = store.layers._require_content()
+        content = store.layers.require_content()
         for diff_id, (name, size) in found.kept.items():
             _check_content(content, diff_id, name, size)
     return made

@@ -7,7 +7,7 @@ locked from the top of a stack down, and contents after layers.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from itertools import starmap
+from itertools import starmap, takewhile
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import (
@@ -157,6 +157,11 @@ _DELETE_ALONE: Final = Write(
     .returning(layers.c.chain_id, layers.c.diff_id, layers.c.parent, layers.c.size),
     few=True,
 )
+_WITH_CONTENT: Final = Read(
+    _existing()
+    .join(schema.contents, schema.contents.c.diff_id == layers.c.diff_id)
+    .add_columns(schema.contents.c.name, schema.contents.c.size)
+)
 _INSERT_LEASED: Final = insert(lease_layers).on_conflict_do_nothing()
 
 
@@ -295,6 +300,28 @@ def lease_many(connection: Connection, chains: Sequence[ChainID], lease: str) ->
     if there:
         connection.execute(_INSERT_LEASED, [{"lease": lease, "chain_id": chain} for chain in there])
     return there
+
+
+def lease_stack(connection: Connection, links: Sequence[Link], lease: str) -> list[tuple[str, int]]:
+    """Let a lease, which the caller has made sure of, hold a stack as far up as it is there with content; what `find_content` says of it.
+
+    A few statements, whatever the number of layers.
+    """
+    while there := find_content(connection, links):
+        links = links[: len(there)]
+        if lease_many(connection, [links[-1].chain_id], lease):
+            there = find_content(connection, links)  # again: some may have gone before they were held
+            if len(there) == len(links):
+                return there
+    return []
+
+
+def find_content(connection: Connection, links: Sequence[Link]) -> list[tuple[str, int]]:
+    """The names and sizes of the content of a stack, from the lowest layer as far up as all are there with content. One statement."""
+    if not links:
+        return []
+    found = {raw: (name, size) for raw, name, size in _WITH_CONTENT.all(connection, **_chains(links))}
+    return [found[raw] for raw in takewhile(found.__contains__, (link.chain_id.raw for link in links))]
 
 
 def get(connection: Connection, chain_id: ChainID) -> StoredLayer:

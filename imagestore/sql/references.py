@@ -37,6 +37,7 @@ PAGE: Final = Read(
     .order_by(references.c.name)
     .limit(bindparam("limit"))
 )
+_HOLDERS: Final = _rows.where(references.c.name.in_(bindparam("names", expanding=True)))
 _OF_MANY: Final = _rows.where(references.c.image.in_(bindparam("image_ids", expanding=True))).order_by(
     references.c.image, references.c.name
 )
@@ -108,6 +109,24 @@ def set_many(connection: Connection, associations: Sequence[Association]) -> tup
     rows = {str(each.reference): _row(*each) for each in associations if each.image_id in there}
     changed = connection.execute(_UPSERT, [rows[name] for name in sorted(rows)]).all() if rows else ()
     return len(changed), [each for each in associations if each.image_id not in there]
+
+
+def take_many(connection: Connection, associations: Sequence[Association]) -> dict[Reference, ImageID]:
+    """Let tags stand for images, as `set_many` does; which images had those of them that were set. Three statements for ten thousand.
+
+    Raises:
+        ImageNotFoundError: one of the images is not there.
+    """
+    names = sorted({str(each.reference) for each in associations})
+    had = {
+        Reference.parse(name): image_id
+        for some in pieces(names)
+        for name, image_id in connection.execute(_HOLDERS, {"names": some})
+    }
+    _, left_out = set_many(connection, associations)
+    if left_out:
+        raise ImageNotFoundError(left_out[0].image_id)
+    return had
 
 
 def get(connection: Connection, name: str) -> ImageID:

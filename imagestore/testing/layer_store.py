@@ -22,7 +22,7 @@ from imagestore.errors import (
     LayerTooLargeError,
     LeaseExpiredError,
 )
-from imagestore.layer import LayerMetadata, StoredLayer
+from imagestore.layer import LayerMetadata, StoredLayer, links
 from imagestore.store import Store
 from imagestore.testing.makers import make_config, make_diff_id, make_layer
 from imagestore.testing.refusal import refusal
@@ -99,22 +99,35 @@ class LayerStoreContract(StoreSubject):
             assert _read(store, upper.chain_id) == make_layer("layer")
             never = store.layers.write(io.BytesIO(make_layer("another")), lease=lease)
             refusal(LayerNotFoundError, lambda: store.layers.link(never, make_diff_id("nowhere"), lease=lease))
+            refusal(LayerNotFoundError, lambda: store.layers.link(written, make_diff_id("nowhere"), lease=lease))
+            assert _read(store, lower.chain_id) == make_layer("layer")
+            image_id = store.create(make_config(diff_ids=[lower.diff_id]))
         refusal(LeaseExpiredError, lambda: store.layers.link(written, lease=lease))
+        assert _read(store, lower.chain_id) == make_layer("layer")
+        store.delete(image_id)
         store.collect()
         assert store.layers.map() == {}
         assert tuple_of(store.collect()) == _NOTHING
 
-    def test_a_lease_holds_a_layer_that_is_there_with_its_content(self) -> None:
+    def test_a_lease_holds_a_stack_as_far_up_as_it_is_there_with_its_content(self) -> None:
         store = self.make_store()
-        (layer,) = _register(store, "layer")
+        stack = _register(store, "lower", "upper")
+        known = links([*(layer.diff_id for layer in stack), make_diff_id("nowhere")])
         with store.lease() as lease:
-            held = store.layers.hold(layer.chain_id, lease=lease)
-            assert held == store.layers.get(layer.chain_id)
-            assert store.layers.release(layer) == []
+            assert store.layers.hold_stack(known, lease=lease) == 2
+            assert store.layers.hold_stack(known[2:], lease=lease) == 0
+            assert store.layers.hold_stack([], lease=lease) == 0
+            found = store.layers.hold_content(stack[1].diff_id, lease=lease)
+            assert found is not None
+            assert store.layers.link(found, lease=lease).chain_id == ChainID(stack[1].diff_id)
+            assert store.layers.hold_content(DiffID(make_diff_id("nowhere")), lease=lease) is None
+            for layer in reversed(stack):
+                assert store.layers.release(layer) == []
             store.collect()
-            assert _read(store, layer.chain_id) == make_layer("layer")
-            assert store.layers.hold(make_diff_id("nowhere"), lease=lease) is None
-        refusal(LeaseExpiredError, lambda: store.layers.hold(layer.chain_id, lease=lease))
+            assert _read(store, stack[1].chain_id) == make_layer("upper")
+        refusal(LeaseExpiredError, lambda: store.layers.hold_stack(known, lease=lease))
+        store.collect()
+        assert store.layers.map() == {}
 
     def test_what_is_no_layer_is_refused_and_leaves_nothing(self) -> None:
         store = self.make_store()

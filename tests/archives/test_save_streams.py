@@ -5,12 +5,15 @@ from __future__ import annotations
 import io
 import os
 import tracemalloc
+from itertools import count
+from types import SimpleNamespace
 from typing import Any, BinaryIO, cast
 
 import pytest
 
+from imagestore import leases
 from imagestore.archive import load, save, selection
-from imagestore.errors import ImageNotFoundError, LayerNotFoundError, LeaseExpiredError
+from imagestore.errors import ConflictError, ImageNotFoundError, LeaseExpiredError
 from imagestore.store import Store
 from imagestore.testing.makers import make_config, make_layer
 from tests.archives.saved import FAMILY
@@ -162,9 +165,9 @@ class TestOthersAtWork:
 
         monkeypatch.setattr(selection, "_find", look)
 
-    def test_a_layer_that_is_never_there_is_an_error(self, family, monkeypatch):
+    def test_names_that_never_stay_are_an_error(self, family, monkeypatch):
         monkeypatch.setattr(selection, "_hold", lambda *_: [])
-        with pytest.raises(LayerNotFoundError):
+        with pytest.raises(ConflictError, match="try again"):
             save(family, NAMES, io.BytesIO())
 
     def test_a_lease_that_is_ended_ends_the_save(self, family):
@@ -176,7 +179,7 @@ class TestOthersAtWork:
             save(family, NAMES, Meeting(end))
 
     def test_a_long_save_renews_its_lease(self, family, monkeypatch):
-        monkeypatch.setattr(selection, "_RENEWED", -1.0)
+        monkeypatch.setattr(leases, "time", SimpleNamespace(monotonic=count(step=1000).__next__))
         expiries = []
 
         class Watched(io.BytesIO):
