@@ -116,6 +116,7 @@ class _Blobs:
         while size:
             chunk = self._spool.read(min(size, _CHUNK))
             size -= len(chunk)
+            self._selection.keep_alive()
             yield chunk
 
 

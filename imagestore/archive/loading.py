@@ -10,7 +10,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from itertools import starmap
+from itertools import islice, starmap
 from typing import TYPE_CHECKING, BinaryIO, Final, NamedTuple, TypeVar, cast
 
 from sqlalchemy import Connection
@@ -221,7 +221,9 @@ class Loading:
     def _add(self, image_id: ImageID, image: Image | None, tags: Iterable[Reference]) -> None:
         if len(self.loaded) == self._limits.images:
             raise ArchiveLimitError("images", self._limits.images, "the archive has more images")
-        taken, failure = _taken(tags)
+        taken, failure = _taken(islice(tags, self._limits.tags + 1))
+        if len(taken) > self._limits.tags:
+            raise ArchiveLimitError("tags", self._limits.tags, f"image {image_id} has more tags")
         had = self._store.bind.write(_add_image, image_id, image, taken) if image or taken else {}
         self.loaded.append(LoadedImage(image_id, tuple(taken)))
         for tag in taken:

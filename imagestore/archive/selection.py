@@ -67,9 +67,17 @@ class Selection:
         """
         with self._store.layers.open(layer.chain_id) as stream:
             while chunk := stream.read(_CHUNK):
-                if self._lease is not None:
-                    self._lease.keep_alive()
+                self.keep_alive()
                 yield chunk
+
+    def keep_alive(self) -> None:
+        """Renew the lease in time: for who writes for long what has been read.
+
+        Raises:
+            LeaseExpiredError: it has expired already, or was ended.
+        """
+        if self._lease is not None:
+            self._lease.keep_alive()
 
 
 @contextmanager

@@ -11,6 +11,7 @@ import errno
 import io
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Final, cast
@@ -38,7 +39,7 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     target = Path(os.path.realpath(path))
     if target.is_dir() or os.fspath(path).endswith("/"):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
-    if target.exists() and not target.is_file():
+    if _is_descriptor(path) or (target.exists() and not target.is_file()):
         raise InvalidError(f"{os.fspath(path)} is no file, and stays what it is: name a file, or write to a stream")
     folder = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -46,6 +47,8 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         descriptor, is_nameless = _create(target, draft, folder)
         try:
             with _File(descriptor, "wb") as file:
+                if target.exists():
+                    os.fchmod(descriptor, stat.S_IMODE(target.stat().st_mode))  # who may read it stays the same
                 file.path = target
                 yield cast("BinaryIO", file)
                 with telling_of(target):
@@ -82,6 +85,11 @@ class _File(io.FileIO):
     def write(self, data: bytes, /) -> int:  # type: ignore[override]  # nothing else comes
         with telling_of(self.path):
             return os.write(self.fileno(), data)
+
+
+def _is_descriptor(path: str | os.PathLike[str]) -> bool:
+    """Whether it is a name of an open file, as /dev/stdout, behind which there may be a file that others write, too."""
+    return Path(os.path.realpath(Path(path).parent)).parts[1:2] in [("dev",), ("proc",)]
 
 
 def _create(target: Path, draft: str, folder: int) -> tuple[int, bool]:

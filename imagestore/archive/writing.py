@@ -107,6 +107,8 @@ def _write(out: BinaryIO, data: bytes) -> None:
     write: Callable[[bytes], int | None] = out.write
     written = write(data)
     while written is not None and written < len(data):  # a stream without a buffer
+        if written < 1:
+            raise OSError(f"the stream has taken {written} of {len(data)} bytes")
         data = data[written:]
         written = write(data)
     if written is None and isinstance(out, io.RawIOBase):

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from imagestore.errors import InvalidError
+
 if TYPE_CHECKING:
     from imagestore.archive.limits import Limits
 
@@ -25,7 +27,7 @@ def limited(command: Any) -> Any:
         metavar="NAME=VALUE",
         multiple=True,
         help="How much the archive may ask for, as layer=20GiB; may be given several times. NAME is one of "
-        "entries, document, documents, layer, archive, images, layers, depth, window.",
+        "entries, document, documents, layer, archive, images, tags, layers, depth, window.",
     )
     @wraps(command)
     def with_limits(*args: Any, given: tuple[str, ...], **kwargs: Any) -> Any:
@@ -52,4 +54,7 @@ def _limits(given: tuple[str, ...]) -> Limits:
                 param_hint="'--limit'",
             )
         values[name] = int(number[1]) << _UNITS[number[2]]
-    return replace(Limits(), **values)
+    try:
+        return replace(Limits(), **values)
+    except InvalidError as error:
+        raise click.BadParameter(str(error), param_hint="'--limit'") from error

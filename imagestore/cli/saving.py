@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("images", metavar="IMAGE...", nargs=-1, required=True, type=image_term)
-@click.option("-o", "--output", metavar="FILE", type=AnyPath(), help="Write to FILE, not to standard output.")
+@click.option("-o", "--output", metavar="FILE", type=AnyPath(), help='Default: "-", standard output.')
 @click.option(
     "--format",
     "format_",
@@ -46,6 +46,8 @@ def save(
     """
     if compression and format_ == "docker":
         raise click.UsageError("docker's archive has plain layers: --compression goes with --format oci")
+    if output == "-":
+        output = None
     if output is None and sys.stdout.isatty():
         tell("cowardly refusing to save to a terminal. Use the -o flag or redirect")
         return ERROR

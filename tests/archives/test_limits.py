@@ -16,7 +16,7 @@ import pytest
 
 from imagestore.archive.limits import Limits
 from imagestore.archive.loading import load
-from imagestore.errors import ArchiveLimitError, InvalidArchiveError, InvalidLayerError
+from imagestore.errors import ArchiveLimitError, InvalidArchiveError, InvalidError, InvalidLayerError
 from imagestore.testing.makers import make_layer
 from tests.archives.conftest import Pipe
 from tests.archives.layouts import Layout, named, tar_of
@@ -54,6 +54,11 @@ def nested():
     return made.add(made.nested(made.nested(made.image())))
 
 
+def tagged(*names):
+    made = Layout()
+    return made.add(*(made.image(**named(name)) for name in names))
+
+
 def many():
     made = Layout()
     return made.add(made.image("1"), made.image("2"))
@@ -66,6 +71,7 @@ EXCEEDED = {
     "layer": (layout().tar(), 5000),
     "archive": (layout().tar(), 10_000),
     "images": (many().tar(), 1),
+    "tags": (tagged("a:1", "a:2").tar(), 1),
     "layers": (layout(layers=("1", "2")).tar(), 1),
     "depth": (nested().tar(), 1),
     "window": (layout(layers=(make_layer(size=1 << 17),), pack=lzma.compress).tar(), 1 << 16),
@@ -91,6 +97,13 @@ def test_an_error_names_the_limit(sqlite_stocked, source, name):
 
 def test_every_limit_is_tried():
     assert set(EXCEEDED) == {field.name for field in dataclasses.fields(Limits)}
+
+
+@pytest.mark.parametrize("value", [0, -1, "5", None, 2.5, 1 << 80])
+@pytest.mark.parametrize("name", EXCEEDED)
+def test_a_limit_is_a_number(name, value):
+    with pytest.raises(InvalidError, match=f"{name}= is a whole number"):
+        Limits(**{name: value})
 
 
 @sources

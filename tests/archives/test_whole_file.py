@@ -50,6 +50,24 @@ def test_it_is_there_at_the_end_alone(tmp_path):
     assert names_in(tmp_path) == ["file"]
 
 
+def test_who_may_read_an_earlier_one_stays_the_same(tmp_path):
+    path = tmp_path / "file"
+    path.touch(mode=0o600)
+    write(path)
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("name", ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"])
+def test_what_standard_output_is_sent_to_is_not_replaced(tmp_path, name):
+    path = tmp_path / "log"
+    path.write_bytes(b"before\n")
+    program = "import sys; from imagestore.archive.whole_file import whole_file; whole_file(sys.argv[1]).__enter__()"
+    with path.open("ab") as log:
+        told = subprocess.run([sys.executable, "-c", program, name], stdout=log, stderr=subprocess.PIPE, check=False)
+    assert b"InvalidError" in told.stderr
+    assert path.read_bytes() == b"before\n"
+
+
 def test_an_earlier_one_stays_until_then(tmp_path):
     path = tmp_path / "file"
     path.write_bytes(b"old")
