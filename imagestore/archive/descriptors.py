@@ -22,7 +22,7 @@ from imagestore.archive.source import Archive
 from imagestore.archive.tree import Body
 from imagestore.digest import Digest
 from imagestore.errors import InvalidArchiveError, InvalidDigestError, InvalidImageError
-from imagestore.gojson import INT, TEXT, TEXT_MAP, Field, Pointer, Slice, Struct, decode
+from imagestore.gojson import INT, TEXT, TEXT_MAP, Field, Pointer, Slice, Struct, decode, quoted
 from imagestore.gojson.kinds import Kind
 
 INDEXES: Final = frozenset(
@@ -50,7 +50,7 @@ _LAYER: Final = re.compile(
 _ATTESTATION: Final = "vnd.docker.reference.type"
 _FORM: Final = re.compile(r"([a-z0-9]+(?:[+._-][a-z0-9]+)*):[a-zA-Z0-9=_-]+")
 _ALGORITHMS: Final = ("sha256", "sha384", "sha512")
-_SHOWN: Final = 140  # characters: of sha512 there are 135
+_LONGEST_DIGEST: Final = len("sha512:") + 128
 _REMEDY: Final = "the archive is damaged, or was made wrongly: save or fetch the image again"
 
 
@@ -76,7 +76,9 @@ class Descriptor(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def shown_digest(self) -> str:
         """The digest, as messages show it, even if it is none."""
-        return self.digest if _FORM.fullmatch(self.digest) and len(self.digest) < _SHOWN else shown(self.digest)
+        return (
+            self.digest if _FORM.fullmatch(self.digest) and len(self.digest) <= _LONGEST_DIGEST else quoted(self.digest)
+        )
 
     @property
     def platform(self) -> Platform | None:
@@ -158,7 +160,7 @@ def check_layout(archive: Archive) -> None:
     version = _decoded(_LAYOUT, archive.read("oci-layout"), "oci-layout").version
     if version != "1.0.0":
         raise InvalidArchiveError(
-            "unsupported-version", f"oci-layout says version {shown(version)}: only 1.0.0 is known"
+            "unsupported-version", f"oci-layout says version {quoted(version)}: only 1.0.0 is known"
         )
 
 
@@ -172,7 +174,7 @@ def read_index(archive: Archive, descriptor: Descriptor | None = None) -> tuple[
         subject = "index.json"
         document = _document(archive.read(subject), subject)
         if document.media_type and document.media_type not in INDEXES:
-            raise _schema(subject, f"its mediaType is {shown(document.media_type)}, which is no index")
+            raise _schema(subject, f"its mediaType is {quoted(document.media_type)}, which is no index")
     else:
         subject = f"the index {descriptor.shown_digest}"
         document = _named_document(archive, descriptor, subject)
@@ -233,11 +235,6 @@ def find_blob(archive: Archive, descriptor: Descriptor, subject: str) -> Body:
     return body
 
 
-def shown(text: str) -> str:
-    """What messages show of a text that an archive has: all of it in quotes, or its beginning."""
-    return repr(text if len(text) < _SHOWN else f"{text[:_SHOWN]}…")
-
-
 def _check_digest(descriptor: Descriptor, subject: str) -> None:
     form = _FORM.fullmatch(descriptor.digest)
     if form is not None and form[1] not in _ALGORITHMS:
@@ -280,7 +277,7 @@ def _named_document(archive: Archive, descriptor: Descriptor, subject: str) -> D
     if document.media_type not in ("", descriptor.media_type):
         raise _schema(
             subject,
-            f"its mediaType is {shown(document.media_type)}, and its descriptor's {shown(descriptor.media_type)}",
+            f"its mediaType is {quoted(document.media_type)}, and its descriptor's {quoted(descriptor.media_type)}",
         )
     return document
 

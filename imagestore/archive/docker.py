@@ -15,7 +15,7 @@ from imagestore import v1
 from imagestore.archive.limits import Limits
 from imagestore.archive.source import Archive
 from imagestore.archive.taking import LayerFile, Taker
-from imagestore.archive.tree import Body, shortened
+from imagestore.archive.tree import Body
 from imagestore.digest import ImageID
 from imagestore.errors import ArchiveLimitError, InvalidArchiveError, InvalidImageError, InvalidReferenceError
 from imagestore.gojson import (
@@ -30,6 +30,7 @@ from imagestore.gojson import (
     draft_in_words,
     encode,
     quoted,
+    shortened,
 )
 from imagestore.gojson.kinds import Kind
 from imagestore.image import HISTORY, IMAGE, V1_IMAGE, History, Image, RootFS
@@ -297,7 +298,7 @@ def _check_os(os: str) -> None:
         raise InvalidArchiveError("platform", "cannot load windows image on linux")
     if os not in ("", "linux"):
         raise InvalidArchiveError(
-            "platform", f"cannot load an image for the operating system {quoted(shortened(os))}: only linux is known"
+            "platform", f"cannot load an image for the operating system {quoted(os)}: only linux is known"
         )
 
 

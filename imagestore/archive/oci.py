@@ -21,12 +21,12 @@ from imagestore.archive.descriptors import (
     read_blob,
     read_index,
     read_manifest,
-    shown,
 )
 from imagestore.archive.platforms import DEFAULT, Platform
 from imagestore.archive.source import Archive
 from imagestore.archive.taking import LayerFile, Taker
 from imagestore.errors import ArchiveLimitError, InvalidArchiveError, InvalidImageError, InvalidReferenceError
+from imagestore.gojson import quoted
 from imagestore.image import Image
 from imagestore.reference import Reference
 
@@ -100,7 +100,7 @@ class _Layout:
                 _, tags = chosen.setdefault(manifest.digest, (manifest, []))
                 tags += [] if group.tag is None else [group.tag]
         if entries and not chosen:
-            kinds = ", ".join(sorted({shown(entry.media_type) for entry in entries})[:5])
+            kinds = ", ".join(sorted({quoted(entry.media_type) for entry in entries})[:5])
             raise InvalidArchiveError(
                 "unsupported-media-type",
                 f"index.json leads to no image, but to artifacts or attestations alone: {kinds}",
@@ -116,7 +116,7 @@ class _Layout:
         if not _is_image(config, layers):
             raise InvalidArchiveError(
                 "unsupported-media-type",
-                f"the config {shown(config.media_type)} {of} is no image's: there is nothing to load",
+                f"the config {quoted(config.media_type)} {of} is no image's: there is nothing to load",
             )
         if len(layers) > self._limits.layers:
             raise ArchiveLimitError("layers", self._limits.layers, f"the image {of} has {len(layers)} layers")
@@ -144,7 +144,7 @@ class _Layout:
             return found.other if self._platform_of(found.other) is not None else None
         raise InvalidArchiveError(
             "platform",
-            f"there is no image for {self._platform} of {shown(group.name) if group.name else 'the archive'}: "
+            f"there is no image for {self._platform} of {quoted(group.name) if group.name else 'the archive'}: "
             "ask for a platform that there is",
         )
 
@@ -212,7 +212,8 @@ class _Layout:
         subject = f"layer {place} {of}, {layer.shown_digest},"
         if not layer.is_layer:
             raise InvalidArchiveError(
-                "unsupported-media-type", f"{subject} has the media type {shown(layer.media_type)}, which is no layer's"
+                "unsupported-media-type",
+                f"{subject} has the media type {quoted(layer.media_type)}, which is no layer's",
             )
         body = find_blob(self._archive, layer, subject)
         return LayerFile(body, blob_path(layer), layer.digest)
@@ -222,7 +223,7 @@ def _check(image: Image, of: str) -> None:
     """What docker checks of an image's configuration."""
     if image.os not in ("", "linux"):
         raise InvalidArchiveError(
-            "platform", f"cannot load {shown(image.os)} image on linux: the configuration {of} is for that"
+            "platform", f"cannot load {quoted(image.os)} image on linux: the configuration {of} is for that"
         )
     try:
         image.check_history()

@@ -13,6 +13,7 @@ import stat
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, BinaryIO, Final, cast
@@ -29,6 +30,7 @@ from imagestore.errors import (
     InvalidLayerError,
     LayerTooLargeError,
 )
+from imagestore.gojson import shortened
 from imagestore.layers import WrittenLayer
 
 Keep = Callable[[BinaryIO, str, int], WrittenLayer]
@@ -36,6 +38,7 @@ Keep = Callable[[BinaryIO, str, int], WrittenLayer]
 
 _SMALL: Final = 64 << 10
 _CHUNK: Final = 1 << 20
+_NAMES: Final = 10_000  # that are looked up once, though they are met again
 
 
 class Archive:
@@ -49,10 +52,12 @@ class Archive:
     def __init__(self, tree: Tree, limits: Limits) -> None:
         self.tree = tree
         self.limits = limits
+        self._find = lru_cache(_NAMES)(tree.find)
+        self._read = 0
 
     def __contains__(self, path: str) -> bool:
         """Whether a name leads to anything."""
-        return self.tree.find(path)[1] is not None
+        return self._find(path)[1] is not None
 
     def file(self, path: str) -> Body:
         """The file that a name leads to.
@@ -71,54 +76,72 @@ class Archive:
         Raises:
             InvalidArchiveError: the name leads out of the archive, or through a file.
         """
-        found, node = self.tree.find(path)
+        found, node = self._find(path)
         if isinstance(node, File):
             return node.body
         if node is None:
-            return _Absent("missing-blob", f"open {found}: no such file or directory")
+            return _Absent("missing-blob", f"open {shortened(found)}: no such file or directory")
         if isinstance(node, Folder):
-            return _Absent("unsafe-path", f"read {found or '.'}: is a directory")
-        return _Absent("unsafe-path", f"open {found}: not a regular file")
+            return _Absent("unsafe-path", f"read {shortened(found) or '.'}: is a directory")
+        return _Absent("unsafe-path", f"open {shortened(found)}: not a regular file")
 
     def read(self, path: str) -> bytes:
         """The document that a name leads to, whole.
 
         Raises:
             InvalidArchiveError: there is none.
-            ArchiveLimitError: it is larger than ``limits.document``.
+            ArchiveLimitError: it is larger than ``limits.document``, or with all that were read so far than ``limits.documents``.
         """
         body = self.file(path)
         if body.size > self.limits.document:
-            raise ArchiveLimitError("document", self.limits.document, f"{path} has {body.size} bytes")
+            raise ArchiveLimitError("document", self.limits.document, f"{shortened(path)} has {body.size} bytes")
+        self._read += body.size
+        if self._read > self.limits.documents:
+            raise ArchiveLimitError(
+                "documents", self.limits.documents, f"the documents up to {shortened(path)} have {self._read} bytes"
+            )
+        data = b""
         with body.open() as stream:
-            data = stream.read(body.size)
+            while len(data) < body.size and (more := stream.read(body.size - len(data))):
+                data += more
         if len(data) != body.size:
-            raise InvalidArchiveError("truncated", f"{path} breaks off after {len(data)} bytes: unexpected EOF")
+            raise InvalidArchiveError(
+                "truncated", f"{shortened(path)} breaks off after {len(data)} bytes: unexpected EOF"
+            )
         return data
 
 
 @contextmanager
-def opened(source: BinaryIO | str | os.PathLike[str], limits: Limits, keep: Keep | None = None) -> Iterator[Archive]:
+def opened(
+    source: BinaryIO | str | os.PathLike[str],
+    limits: Limits,
+    keep: Keep | None = None,
+    alive: Callable[[], None] = lambda: None,
+) -> Iterator[Archive]:
     """An archive, to be read within the block.
 
     Args:
         source: a tar, plain or compressed with gzip, bzip2, xz or zstd, open at its beginning; or the path of one, or of a folder.
         limits: how much it may ask for.
         keep: what takes the layers of a pipe; None: they are passed over.
+        alive: is called often while a pipe is read, which may take long.
 
     Raises:
+        InvalidError: the source is neither a path nor open for reading bytes.
         InvalidArchiveError: it is no tar, breaks off, or could not be unpacked.
         ArchiveLimitError: it asks for more than a limit.
         OSError: it cannot be read.
     """
-    if isinstance(source, str | os.PathLike):
+    if isinstance(source, str | os.PathLike) and os.fspath(source):
         path = Path(source)
         if path.is_dir():
             yield Archive(_folder_tree(path, limits), limits)
             return
-        with path.open("rb") as stream, opened(stream, limits, keep) as archive:
+        with path.open("rb") as stream, opened(stream, limits, keep, alive) as archive:
             yield archive
         return
+    if isinstance(source, str | io.TextIOBase) or not hasattr(source, "read"):
+        raise InvalidError(f"an archive is a path, or a stream that is open for reading bytes, not {source!r}")
     start = _tell(source)
     if start is not None:
         first = source.read(BLOCK)
@@ -127,7 +150,7 @@ def opened(source: BinaryIO | str | os.PathLike[str], limits: Limits, keep: Keep
             yield Archive(_file_tree(source, limits), limits)
             return
     with tempfile.TemporaryFile() as aside:
-        yield Archive(_pipe_tree(source, limits, keep, aside), limits)
+        yield Archive(_pipe_tree(source, limits, keep, alive, aside), limits)
 
 
 class Slice:
@@ -242,7 +265,9 @@ def _set_aside(member: Member, members: Members, limits: Limits, keep: Keep | No
     offset = aside.seek(0, os.SEEK_END)
     if offset + member.size > limits.documents:
         raise ArchiveLimitError(
-            "documents", limits.documents, f"{member.name} and what came before it have {offset + member.size} bytes"
+            "documents",
+            limits.documents,
+            f"{shortened(member.name)} and what came before it have {offset + member.size} bytes",
         )
     while first:
         aside.write(first)
@@ -326,7 +351,8 @@ class _Sparse:
 
     def open(self) -> BinaryIO:
         raise InvalidArchiveError(
-            "corrupt-layer", f"{self._member.name} is a sparse file: write the archive without tar's --sparse"
+            "corrupt-layer",
+            f"{shortened(self._member.name)} is a sparse file: write the archive without tar's --sparse",
         )
 
 

@@ -12,7 +12,7 @@ from imagestore.archive.tree import Body
 from imagestore.content.reading import Registered, compression
 from imagestore.digest import ChainID, ImageID
 from imagestore.errors import ArchiveLimitError, InvalidArchiveError, InvalidLayerError, LayerTooLargeError
-from imagestore.gojson import quoted
+from imagestore.gojson import quoted, shortened
 from imagestore.image import Image
 from imagestore.layers import WrittenLayer
 from imagestore.reference import Reference
@@ -111,7 +111,7 @@ def read_layer(file: LayerFile, write: Callable[[BinaryIO], WrittenLayer]) -> Wr
         return _read_layer(file, write)
     except LayerTooLargeError as error:
         limit = "layer" if error.limit == "limit" else error.limit
-        raise ArchiveLimitError(limit, error.value, f"{file.name}: {error.what}") from error
+        raise ArchiveLimitError(limit, error.value, f"{shortened(file.name)}: {error.what}") from error
 
 
 def measure(stream: BinaryIO, limits: Limits) -> WrittenLayer:

@@ -12,6 +12,7 @@ from typing import BinaryIO, Final, NamedTuple, Protocol
 from imagestore.archive.limits import Limits
 from imagestore.archive.tar import FOLDER, LINK, REGULAR, SYMLINK, Member, unpacking
 from imagestore.errors import ArchiveLimitError, InvalidArchiveError
+from imagestore.gojson import shortened
 
 _SPECIAL: Final = frozenset((b"3", b"4", b"6"))
 _DOING: Final = {FOLDER: "mkdir", LINK: "link"}
@@ -89,14 +90,15 @@ class Tree:
         target = member.target if member.kind in (LINK, SYMLINK) else ""
         self._count_one(_length(member.name) + _length(target))
         parts = clamped(member.name)
-        shown = "/" + "/".join(parts)
+        path = "/" + "/".join(parts)
+        shown = shortened(path)
         if member.kind not in (REGULAR, LINK, SYMLINK, FOLDER) and member.kind not in _SPECIAL:
             raise unpacking("unsafe-path", f"unhandled tar header type {member.kind[0]}")
         if not parts:
             return
         doing = f"symlink {shortened(target)}" if member.kind == SYMLINK else _DOING.get(member.kind, "open")
-        if max(map(_length, parts)) > _LONGEST_NAME or max(map(_length, (shown, target))) > _LONGEST_PATH:
-            raise unpacking("unsafe-path", f"{doing} {shortened(shown)}: file name too long")
+        if max(map(_length, parts)) > _LONGEST_NAME or max(map(_length, (path, target))) > _LONGEST_PATH:
+            raise unpacking("unsafe-path", f"{doing} {shown}: file name too long")
         if member.kind == SYMLINK and not target:
             raise unpacking("unsafe-path", f"{doing} {shown}: no such file or directory")
         folder = self._parent(parts, shown, doing)
@@ -121,25 +123,27 @@ class Tree:
             raise InvalidArchiveError("unsafe-path", f"evalSymlinksInScope: {outside} is not in the archive")
         pending.reverse()
         at: list[str] = []
+        nodes: list[Node | None] = [self._root]  # of which the last is what is at the path
         for _ in range(_MOST_STEPS):
             if not pending:
-                return "/".join(at), self._at(at)
+                return "/".join(at), nodes[-1]
             part = pending.pop()
             if part in ("", "."):
                 continue
             if part == "..":
-                at = at[:-1]
+                at, nodes = at[:-1], nodes[:-1] or nodes
                 continue
             if "\0" in part or _length(part) > _LONGEST_NAME:
                 problem = "invalid argument" if "\0" in part else "file name too long"
                 raise InvalidArchiveError("unsafe-path", f"lstat {shortened('/'.join([*at, part]))}: {problem}")
-            node = self._at([*at, part])
+            node = _below(nodes[-1], at, part)
             if isinstance(node, Symlink):
                 if node.target.startswith("/"):
-                    at = []
-                pending += reversed(node.target.split("/"))
+                    at, nodes = [], nodes[:1]
+                pending += reversed(node.target.split("/", _MOST_STEPS))
             else:
                 at.append(part)
+                nodes.append(node)
         raise InvalidArchiveError("unsafe-path", f"evalSymlinksInScope: too many links in {shortened(path)}")
 
     def folders(self) -> list[str]:
@@ -156,17 +160,6 @@ class Tree:
             elif isinstance(node, Folder):
                 below = sorted(node.entries.items(), reverse=True)
                 pending += [(f"{path}/{name}" if path else name, entry) for name, entry in below]
-
-    def _at(self, parts: list[str]) -> Node | None:
-        node: Node | None = self._root
-        for part in parts:
-            if isinstance(node, Folder):
-                node = node.entries.get(part)
-            elif node is None:
-                return None
-            else:
-                raise InvalidArchiveError("unsafe-path", f"lstat {'/'.join(parts)}: not a directory")
-        return node
 
     def _parent(self, parts: list[str], shown: str, doing: str) -> Folder:
         """The folder that a member is unpacked into; folders are made where nothing is, and links on the way are followed."""
@@ -205,8 +198,8 @@ class Tree:
             if isinstance(node, Folder):
                 trail.append(node)
             elif node is None and makes and own:
-                link = "/".join(parts[: len(parts) - own])
-                raise unpacking("unsafe-path", f"mkdir /{link}: file exists")
+                link = "/" + "/".join(parts[: len(parts) - own])
+                raise unpacking("unsafe-path", f"mkdir {shortened(link)}: file exists")
             elif node is None:
                 raise unpacking("unsafe-path", f"{doing} {shown}: no such file or directory")
             elif pending:
@@ -226,8 +219,7 @@ class Tree:
 
     def _linked(self, member: Member, shown: str) -> Node:
         parts = clamped(member.target)
-        target = "/" + "/".join(parts)
-        doing = f"link {target}"
+        doing = f"link {shortened('/' + '/'.join(parts))}"
         folder = self._followed(parts[:-1], shown, doing, makes=False)
         if not isinstance(folder, Folder):
             raise unpacking("unsafe-path", f"{doing} {shown}: not a directory")
@@ -250,9 +242,10 @@ def _length(name: str) -> int:
     return len(name) if name.isascii() else len(name.encode("utf-8", "surrogateescape"))
 
 
-def shortened(name: str) -> str:
-    """What a message shows of a name: all of it, or its beginning."""
-    return name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}..."
+def _below(node: Node | None, at: list[str], part: str) -> Node | None:
+    if node is None or isinstance(node, Folder):
+        return None if node is None else node.entries.get(part)
+    raise InvalidArchiveError("unsafe-path", f"lstat {shortened('/'.join([*at, part]))}: not a directory")
 
 
 def clamped(path: str) -> list[str]:

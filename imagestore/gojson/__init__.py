@@ -28,9 +28,10 @@ from imagestore.gojson.kinds import (
     Text,
     TextSet,
 )
+from imagestore.gojson.quoting import quoted, shortened
 from imagestore.gojson.structs import Field, Struct, decode, decode_draft, decode_members, encode, encode_members
 from imagestore.gojson.syntax import quote
-from imagestore.gojson.words import decode_in_words, draft_in_words, quoted
+from imagestore.gojson.words import decode_in_words, draft_in_words
 
 __all__ = [
     "BOOL",
@@ -59,4 +60,5 @@ __all__ = [
     "encode_members",
     "quote",
     "quoted",
+    "shortened",
 ]

@@ -15,6 +15,7 @@ from typing import ClassVar, Final, Self
 import msgspec
 
 from imagestore.errors import InvalidTimeError
+from imagestore.gojson.quoting import shortened
 
 _RFC3339: Final = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)T(\d\d?):(\d\d):(\d\d)?(?:[.,](\d+))?(?:Z|([+-])(\d\d|[+-]\d):(\d\d|[+-]\d))", re.ASCII
@@ -96,20 +97,22 @@ class GoTime(msgspec.Struct, frozen=True, order=True):
     def _parse(cls, shown: str, text: str, *, in_json: bool) -> Self:
         match = _RFC3339.fullmatch(text)
         if match is None:
-            raise InvalidTimeError(f"cannot parse {_short(shown)} as a time like 2006-01-02T15:04:05.999999999Z07:00")
+            raise InvalidTimeError(
+                f"cannot parse {shortened(repr(shown))} as a time like 2006-01-02T15:04:05.999999999Z07:00"
+            )
         year, month, day, hour, minute, second, fraction, sign, hours, minutes = match.groups("")
         if (not in_json and len(fraction) > 9) or not (second or (in_json and fraction)):
             raise InvalidTimeError(
-                f"cannot parse {_short(shown)}: two digits of seconds and at most nine after the point"
+                f"cannot parse {shortened(repr(shown))}: two digits of seconds and at most nine after the point"
             )
         if int(hour) > 23 or int(minute) > 59 or int(second or 0) > 59:
-            raise InvalidTimeError(f"cannot parse {_short(shown)}: hour, minute or second out of range")
+            raise InvalidTimeError(f"cannot parse {shortened(repr(shown))}: hour, minute or second out of range")
         # Year 0 has the calendar of year 400, and Python's dates begin with year 1.
         cycles, shifted = (0, int(year)) if year != "0000" else (-1, 400)
         try:
             days = date(shifted, int(month), int(day)).toordinal() + cycles * _CYCLE - _EPOCH
         except ValueError:
-            raise InvalidTimeError(f"cannot parse {_short(shown)}: month or day out of range") from None
+            raise InvalidTimeError(f"cannot parse {shortened(repr(shown))}: month or day out of range") from None
         offset = 0
         if sign:
             offset = (int(hours) * 60 + int(minutes)) * (-60 if sign == "-" else 60)
@@ -162,11 +165,6 @@ def _civil(seconds: int) -> tuple[int, int, int, int, int, int]:
     cycles, day_of_cycle = divmod(days + _EPOCH - 1, _CYCLE)
     day = date.fromordinal(day_of_cycle + 1)
     return day.year + 400 * cycles, day.month, day.day, rest // 3600, rest // 60 % 60, rest % 60
-
-
-def _short(text: str) -> str:
-    shown = repr(text)
-    return shown if len(shown) <= 80 else shown[:70] + "…"
 
 
 GoTime.ZERO = GoTime(-62_135_596_800)

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Final, NoReturn
 
 from imagestore.errors import InvalidImageError
+from imagestore.gojson.quoting import shortened
 
 MAX_DEPTH: Final = 10_000
 
@@ -23,7 +24,7 @@ def _spaced(pattern: bytes) -> bytes:
 
 # Every repeat is possessive: nothing backtracks, so 64 MiB of anything are read in constant memory.
 _STRING: Final = rb'"[^"\\\x00-\x1f]*+(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})[^"\\\x00-\x1f]*+)*+"'
-_NUMBER: Final = rb"-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?+(?:[eE][+-]?[0-9]++)?+"
+_NUMBER: Final = rb"-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++|(?!\.))(?:[eE][+-]?[0-9]++|(?![eE]))"
 _SCALAR: Final = rb"(?:%s|%s|true|false|null)" % (_STRING, _NUMBER)
 _FLAT_ARRAY: Final = _spaced(rb"\[ (?:%s (?:, (?!\])|(?=\])))*+\]") % _SCALAR
 _FLAT_OBJECT: Final = _spaced(rb"\{ (?:%s : %s (?:, (?!\})|(?=\})))*+\}") % (_STRING, _SCALAR)
@@ -116,10 +117,8 @@ class Cursor:
         """Note that the value just read is not the ``wanted`` one, of the type ``go`` in Go; `finish` tells of the first."""
         if self._mismatch is None and self._refusal is None:
             self.in_go = self._unmarshal_error(token, go)
-            found = token.decode("utf-8", "replace")
-            self._mismatch = (
-                f"expected {wanted}, found {found if len(found) <= 60 else found[:50] + '…'}{self._place()}"
-            )
+            found = shortened(token.decode("utf-8", "replace"))
+            self._mismatch = f"expected {wanted}, found {found}{self._place()}"
 
     def refuse(self, reason: str, token: bytes = b"", go: str = "") -> None:
         """Note what a type's own method refuses of the value just read; `finish` tells of it before a `mismatch`."""
@@ -192,7 +191,7 @@ class Cursor:
         place = f"struct field {self.structs[-1]}.{'.'.join(self.path)}" if self.path else "value"
         found = _GO_KINDS.get(token[:1], "number")
         if found == "number" and go in _GO_INTEGERS:
-            found += f" {token.decode()}"
+            found += f" {shortened(token.decode())}"
         return f"json: cannot unmarshal {found} into Go {place} of type {go}" if go else ""
 
     def _fail(self, wanted: str) -> NoReturn:

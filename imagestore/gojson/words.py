@@ -10,6 +10,7 @@ from typing import Any, Final, NoReturn
 
 from imagestore.errors import InvalidImageError
 from imagestore.gojson.kinds import Kind
+from imagestore.gojson.quoting import quoted_byte
 from imagestore.gojson.syntax import MAX_DEPTH, Cursor
 
 _WHITE: Final = re.compile(rb"[ \t\r\n]*+")
@@ -19,17 +20,6 @@ _INTEGER: Final = re.compile(rb"0|[1-9][0-9]*+")
 _DIGITS: Final = re.compile(rb"[0-9]*+")
 _LITERALS: Final = {b"t": b"true", b"f": b"false", b"n": b"null"}
 _CLOSERS: Final = {b"[": b"]", b"{": b"}"}
-_SHORT: Final = {
-    "\a": r"\a",
-    "\b": r"\b",
-    "\f": r"\f",
-    "\n": r"\n",
-    "\r": r"\r",
-    "\t": r"\t",
-    "\v": r"\v",
-    "\\": r"\\",
-    "'": r"\'",
-}
 
 
 def decode_in_words(kind: Kind, data: bytes, *, first: bool = False) -> Any:
@@ -190,7 +180,7 @@ class _Scanner:
             self._at += 1
             wanted = literal[place : place + 1]
             if self._byte() != wanted:
-                self._fail(f"in literal {literal.decode()} (expecting {_quoted(wanted)})")
+                self._fail(f"in literal {literal.decode()} (expecting {quoted_byte(wanted)})")
         self._at += 1
 
     def _require_digit(self, where: str) -> None:
@@ -216,23 +206,4 @@ class _Scanner:
         found = self._byte()
         if not found:
             raise _EndError
-        raise _SyntaxError(f"invalid character {_quoted(found)} {where}")
-
-
-def quoted(text: str) -> str:
-    """A text as Go's ``%q`` shows it."""
-    return '"' + "".join(r"\"" if character == '"' else _escaped(character) for character in text) + '"'
-
-
-def _quoted(byte: bytes) -> str:
-    """A byte as Go quotes it, as the character of this number."""
-    return r"'\''" if byte == b"'" else f"'{_escaped(byte.decode('latin-1'))}'"
-
-
-def _escaped(character: str) -> str:
-    if character in _SHORT or character.isprintable():
-        return _SHORT.get(character, character)
-    number = ord(character)
-    if number < 0x80:
-        return rf"\x{number:02x}"
-    return rf"\u{number:04x}" if number < 0x10000 else rf"\U{number:08x}"
+        raise _SyntaxError(f"invalid character {quoted_byte(found)} {where}")

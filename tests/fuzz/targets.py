@@ -25,6 +25,7 @@ LIMITS = Limits(
     layers=50,
     window=1 << 23,
 )
+LONGEST_MESSAGE = 4000
 
 
 def load_archive(store, data):
@@ -33,6 +34,7 @@ def load_archive(store, data):
     assert _loaded(store, Pipe(data, 1000)) == (is_refused, images)
     found = inspect(io.BytesIO(data), limits=LIMITS, verify=True)
     assert bool(found.problems) == is_refused
+    assert all(len(problem.text) < LONGEST_MESSAGE for problem in found.problems)
     assert images.keys() <= {each.image.image_id for each in found.images}
 
 
@@ -41,8 +43,10 @@ def read_image(store, data):
     images = Store(store.engine)  # whose layers are facts
     try:
         image = Image.from_json(data)
-    except InvalidImageError:
+    except InvalidImageError as error:
+        refusal = str(error)
         assert _created(images, data) is None
+        assert len(refusal) < LONGEST_MESSAGE
         return
     with suppress(InvalidTimeError):  # Go reads offsets that it does not write so that it reads them again
         written = image.to_json()
@@ -80,10 +84,12 @@ def _created(store, data):
 
 def _loaded(store, archive):
     """The images that are there after a load, with their tags; then none are."""
+    found, refusal = None, ""
     try:
         found = load(store, archive, limits=LIMITS)
-    except ImageStoreError:
-        found = None
+    except ImageStoreError as error:
+        refusal = str(error)
+    assert len(refusal) < LONGEST_MESSAGE
     assert list(verify(store, content=True)) == []
     images = {image_id: sorted(map(str, store.references.references(image_id))) for image_id in store.map()}
     if found is not None:

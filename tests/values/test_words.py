@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from imagestore.errors import InvalidImageError
@@ -39,6 +39,8 @@ def is_sound(data, *, first):
 
 
 @given(pieces | values.map(json.dumps), st.booleans())
+@example("1.", True)
+@example("1e", True)
 def test_something_is_said_of_what_is_refused(text, first):
     data = text.encode()
     assert (syntax_error(data, first=first) is None) == is_sound(data, first=first)
