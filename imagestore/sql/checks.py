@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from sqlalchemy import (
     CTE,
@@ -14,7 +14,6 @@ from sqlalchemy import (
     bindparam,
     delete,
     exists,
-    literal_column,
     or_,
     select,
     tuple_,
@@ -26,6 +25,7 @@ from imagestore.digest import ChainID, DiffID, Digest, ImageID
 from imagestore.layer import Link
 from imagestore.reference import Reference
 from imagestore.sql import edges, metadata
+from imagestore.sql.probes import ONE, is_there
 from imagestore.sql.schema import (
     blobs,
     contents,
@@ -120,17 +120,9 @@ def _value(key: bytes) -> ScalarSelect[bytes]:
 
 _entry: Final = images.alias("entry")
 _lower: Final = layers.alias("lower")
-_one: Final = literal_column("1", Integer)
-
-
-def _is_there(key: Any, value: Any) -> Any:
-    """Whether a table has a row of this key: one probe of an index."""
-    return select(_one).where(key == value).limit(_one).scalar_subquery().is_not(None)
-
-
 _top: Final = select(_entry.c.top).where(_entry.c.id == blobs.c.digest).correlate(blobs).scalar_subquery()
 _top_is_there: Final = (
-    select(_one)
+    select(ONE)
     .join_from(_entry, _lower, _lower.c.chain_id == _entry.c.top)
     .where(_entry.c.id == blobs.c.digest)
     .scalar_subquery()
@@ -158,17 +150,17 @@ _BLOBS: Final = (
     select(
         blobs.c.digest,
         blobs.c.data,
-        _is_there(_entry.c.id, blobs.c.digest),
+        is_there(_entry.c.id, blobs.c.digest),
         _top,
         _top_is_there,
-        _is_there(references.c.image, blobs.c.digest),
+        is_there(references.c.image, blobs.c.digest),
     )
     .where(blobs.c.digest > _after)
     .order_by(blobs.c.digest)
     .limit(_limit)
 )
 _ROWS_ALONE: Final = (
-    select(images.c.id, _is_there(references.c.image, images.c.id))
+    select(images.c.id, is_there(references.c.image, images.c.id))
     .outerjoin(blobs, blobs.c.digest == images.c.id)
     .where(blobs.c.digest.is_(None), images.c.id > _after)
     .order_by(images.c.id)
@@ -186,7 +178,7 @@ _INDEX: Final = (
     select(
         images.c.id,
         images.c.parent,
-        _is_there(_entry.c.id, images.c.parent),
+        is_there(_entry.c.id, images.c.parent),
         _value(edges.KEY),
         images.c.last_updated,
         _value(metadata.LAST_UPDATED),
@@ -211,21 +203,21 @@ _ENDLESS: Final = (
     .outerjoin(_hanging, _hanging.c.id == images.c.id)
     .where(_hanging.c.id.is_(None))
     .order_by(images.c.id)
-    .limit(literal_column("1"))
+    .limit(ONE)
 )
 _LAYERS: Final = (
     select(
         layers.c.chain_id,
         layers.c.diff_id,
         layers.c.parent,
-        or_(layers.c.parent.is_(None), _is_there(_lower.c.chain_id, layers.c.parent)),
+        or_(layers.c.parent.is_(None), is_there(_lower.c.chain_id, layers.c.parent)),
     )
     .where(layers.c.chain_id > _after)
     .order_by(layers.c.chain_id)
     .limit(_limit)
 )
 _NAMES: Final = (
-    select(references.c.name, references.c.repository, references.c.image, _is_there(_entry.c.id, references.c.image))
+    select(references.c.name, references.c.repository, references.c.image, is_there(_entry.c.id, references.c.image))
     .where(references.c.name > bindparam("after", type_=ByteOrdered))
     .order_by(references.c.name)
     .limit(_limit)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from sqlalchemy import Connection, Integer, and_, bindparam, delete, literal_column, select, update
+from sqlalchemy import Connection, and_, bindparam, delete, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from imagestore.digest import ChainID, DiffID, Digest
@@ -17,11 +17,9 @@ from imagestore.errors import LayerNotFoundError
 from imagestore.sql.driver import Read, Write
 from imagestore.sql.engine import pieces
 from imagestore.sql.given import digest_at, joined, places
-from imagestore.sql.probes import no_row
+from imagestore.sql.probes import ONE, no_row
 from imagestore.sql.schema import content_location, contents, layers
 from imagestore.sql.types import ChainIDType, DiffIDType
-
-_one: Final = literal_column("1", Integer)
 
 OF_LAYER: Final = Read(
     select(contents.c.name, contents.c.size, contents.c.diff_id)
@@ -30,7 +28,7 @@ OF_LAYER: Final = Read(
     few=True,
 )
 _ANY_CHAIN: Final = (
-    select(layers.c.chain_id).where(layers.c.diff_id == bindparam("diff_id", type_=DiffIDType)).limit(_one)
+    select(layers.c.chain_id).where(layers.c.diff_id == bindparam("diff_id", type_=DiffIDType)).limit(ONE)
 )
 _OF_MANY: Final = select(contents.c.diff_id, contents.c.name, contents.c.size).where(
     contents.c.diff_id.in_(bindparam("diff_ids", expanding=True))
@@ -65,7 +63,7 @@ _MOVE: Final = (
     .where(contents.c.diff_id == bindparam("content", type_=DiffIDType), contents.c.name == bindparam("old_name"))
     .values(name=bindparam("new_name"))
 )
-_ANY: Final = select(contents.c.diff_id).limit(_one)
+_ANY: Final = select(contents.c.diff_id).limit(ONE)
 
 
 def keep(connection: Connection, diff_id: DiffID, name: str, size: int) -> str:

@@ -9,18 +9,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, Integer, LargeBinary, bindparam, delete, func, literal_column, select
+from sqlalchemy import Connection, Integer, LargeBinary, bindparam, delete, func, select
 
 from imagestore.digest import ChainID, DiffID, Digest
 from imagestore.sql import leases
 from imagestore.sql.engine import pieces
 from imagestore.sql.layers import is_alone
-from imagestore.sql.probes import no_row
+from imagestore.sql.probes import ONE, ZERO, no_row
 from imagestore.sql.schema import contents, images, layers, lease_layers
 from imagestore.sql.schema import leases as lease_rows
 from imagestore.sql.types import ChainIDType, Size
 
-_one: Final = literal_column("1", Integer)
 _after: Final = bindparam("after", type_=LargeBinary)
 _limit: Final = bindparam("limit", type_=Integer)
 _chains: Final = bindparam("chains", type_=ChainIDType, expanding=True)
@@ -68,13 +67,13 @@ def _unreached() -> Any:
     reached = select(starts.c.chain_id).cte("reached", recursive=True)
     below = select(layers.c.parent).join_from(reached, layers, layers.c.chain_id == reached.c.chain_id)
     reached = reached.union(below.where(layers.c.parent.is_not(None)))
-    return ~select(_one).select_from(reached).where(reached.c.chain_id == layers.c.chain_id).exists()
+    return ~select(ONE).select_from(reached).where(reached.c.chain_id == layers.c.chain_id).exists()
 
 
 _is_unreached: Final = _unreached()
 _COUNT: Final = select(func.count()).select_from(layers).where(_is_unreached)
 
-_SIZE: Final = select(func.count(), func.coalesce(func.sum(contents.c.size), literal_column("0"), type_=Size)).where(
+_SIZE: Final = select(func.count(), func.coalesce(func.sum(contents.c.size), ZERO, type_=Size)).where(
     contents.c.diff_id.not_in(select(layers.c.diff_id).where(~_is_unreached))
 )
 

@@ -10,9 +10,7 @@ from typing import Any, Final, NamedTuple
 
 from sqlalchemy import (
     CTE,
-    Boolean,
     Connection,
-    Integer,
     LargeBinary,
     Select,
     and_,
@@ -20,7 +18,6 @@ from sqlalchemy import (
     case,
     cast,
     func,
-    literal_column,
     not_,
     null,
     or_,
@@ -33,20 +30,16 @@ from imagestore.errors import ImageNotFoundError
 from imagestore.sql.driver import Read
 from imagestore.sql.engine import pieces
 from imagestore.sql.images import page_ids
-from imagestore.sql.probes import no_row, of_layer
+from imagestore.sql.probes import FALSE, FIRST, ONE, ZERO, column_of_layer, next_image, next_layer, no_row
 from imagestore.sql.schema import contents, images, layers, lease_layers
-from imagestore.sql.trie import FIRST, next_image, next_layer
 from imagestore.sql.types import ImageIDType, Size
 
-_zero: Final = literal_column("0", Integer)
-_one: Final = literal_column("1", Integer)
-_false: Final = literal_column("FALSE", Boolean)
 # One probe of its index, whatever the planners know.
 _any_content: Final = (
     select(contents.c.diff_id)
     .where(contents.c.diff_id > FIRST)
     .order_by(contents.c.diff_id)
-    .limit(_one)
+    .limit(ONE)
     .scalar_subquery()
 )
 
@@ -99,11 +92,11 @@ def _nearest(chosen: Any) -> CTE:
         select(
             images.c.id.label("owner"),
             images.c.top.label("base"),
-            of_layer("parent", images.c.top).label("below"),
+            column_of_layer("parent", images.c.top).label("below"),
             FIRST.label("known"),
             images.c.top.label("chain"),
             cast(null(), LargeBinary).label("parent"),
-            _false.label("up"),
+            FALSE.label("up"),
             next_image(images.c.top, FIRST, images.c.id).label("image"),
             next_layer(images.c.top, FIRST).label("found"),
         )
@@ -112,13 +105,13 @@ def _nearest(chosen: Any) -> CTE:
     )
     onward, back = walk.c.found.is_not(None), walk.c.up
     done = and_(not_(onward), or_(and_(not_(back), walk.c.parent.is_(None)), and_(back, walk.c.parent == walk.c.base)))
-    under = of_layer("parent", walk.c.parent)
+    under = column_of_layer("parent", walk.c.parent)
 
     return walk.union_all(
         select(
             walk.c.owner,
             case((done, walk.c.below), else_=walk.c.base),
-            case((done, of_layer("parent", walk.c.below)), else_=walk.c.below),
+            case((done, column_of_layer("parent", walk.c.below)), else_=walk.c.below),
             case((done, walk.c.base), else_=walk.c.known),
             case((onward, walk.c.found), (done, walk.c.below), (back, walk.c.parent), else_=walk.c.chain),
             case(
@@ -146,14 +139,14 @@ def _sizes(chosen: Any) -> Select[Any]:
     """Down the stack of each image, with what the layers above weigh, of which those from ``base`` on are shared; and what is freed."""
     walk = _nearest(chosen)
     nearest = select(walk.c.owner, walk.c.base).where(walk.c.image.is_not(None)).subquery("nearest")
-    none = cast(_zero, Size)
+    none = cast(ZERO, Size)
     stack = (
         select(
             images.c.id.label("owner"),
             nearest.c.base,
-            of_layer("parent", images.c.top).label("parent"),
-            func.coalesce(of_layer("size", images.c.top), none).label("size"),
-            func.coalesce(images.c.top == nearest.c.base, _false).label("is_shared"),
+            column_of_layer("parent", images.c.top).label("parent"),
+            func.coalesce(column_of_layer("size", images.c.top), none).label("size"),
+            func.coalesce(images.c.top == nearest.c.base, FALSE).label("is_shared"),
             none.label("total"),
             none.label("shared"),
         )
@@ -167,9 +160,9 @@ def _sizes(chosen: Any) -> Select[Any]:
         select(
             stack.c.owner,
             stack.c.base,
-            of_layer("parent", stack.c.parent),
-            func.coalesce(of_layer("size", stack.c.parent), none),
-            or_(stack.c.is_shared, func.coalesce(stack.c.parent == stack.c.base, _false)),
+            column_of_layer("parent", stack.c.parent),
+            func.coalesce(column_of_layer("size", stack.c.parent), none),
+            or_(stack.c.is_shared, func.coalesce(stack.c.parent == stack.c.base, FALSE)),
             total,
             shared,
         ).where(stack.c.parent.is_not(None))
@@ -178,7 +171,7 @@ def _sizes(chosen: Any) -> Select[Any]:
     total = stack.c.total + stack.c.size
     shared = stack.c.shared + case((stack.c.is_shared, stack.c.size), else_=none)
     return (
-        select(stack.c.owner, total, shared, cast(func.coalesce(freed.c.size, _zero), Size))
+        select(stack.c.owner, total, shared, cast(func.coalesce(freed.c.size, ZERO), Size))
         .select_from(stack.outerjoin(freed, freed.c.owner == stack.c.owner))
         .where(stack.c.parent.is_(None))
     )
@@ -193,8 +186,8 @@ def _freed(chosen: Any) -> Any:
         select(
             images.c.id.label("owner"),
             images.c.top.label("chain"),
-            of_layer("parent", images.c.top).label("parent"),
-            of_layer("diff_id", images.c.top).label("diff_id"),
+            column_of_layer("parent", images.c.top).label("parent"),
+            column_of_layer("diff_id", images.c.top).label("diff_id"),
         )
         .where(
             chosen,
@@ -208,8 +201,8 @@ def _freed(chosen: Any) -> Any:
         select(
             alone.c.owner,
             alone.c.parent,
-            of_layer("parent", alone.c.parent),
-            of_layer("diff_id", alone.c.parent),
+            column_of_layer("parent", alone.c.parent),
+            column_of_layer("diff_id", alone.c.parent),
         ).where(alone.c.parent.is_not(None), _is_its_own(alone.c.owner, alone.c.parent, alone.c.chain))
     )
     another = layers.alias("another")
@@ -232,7 +225,7 @@ _SIZES_OF_MANY: Final = _sizes(images.c.id.in_(bindparam("image_ids", expanding=
 
 _TOTALS: Final = select(
     *(
-        cast(func.coalesce(select(func.sum(size)).scalar_subquery(), _zero), Size)
+        cast(func.coalesce(select(func.sum(size)).scalar_subquery(), ZERO), Size)
         for size in (layers.c.size, contents.c.size)
     )
 )

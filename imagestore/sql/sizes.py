@@ -1,16 +1,16 @@
-"""Sizes: of layers that the store knows but whose files it never saw, as a daemon tells them, and of whole images."""
+"""Sizes: the bytes of the files in a layer, and in all layers of an image. Of a layer without content here, a daemon may tell it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, Select, bindparam, case, cast, literal_column, select
+from sqlalchemy import Connection, Select, bindparam, case, cast, select
 
 from imagestore.digest import ChainID, ImageID
 from imagestore.sql.engine import pieces
 from imagestore.sql.layers import SET_SIZE
-from imagestore.sql.probes import of_layer
+from imagestore.sql.probes import ZERO, column_of_layer
 from imagestore.sql.schema import images, layers
 from imagestore.sql.types import Size
 
@@ -27,16 +27,16 @@ def _of_images() -> Select[Any]:
     walk = (
         select(
             images.c.id,
-            of_layer("parent", top).label("parent"),
-            case((top.is_(None), cast(literal_column("0"), Size)), else_=of_layer("size", top)).label("size"),
+            column_of_layer("parent", top).label("parent"),
+            case((top.is_(None), cast(ZERO, Size)), else_=column_of_layer("size", top)).label("size"),
         )
         .where(images.c.id.in_(bindparam("image_ids", expanding=True)))
         .cte("walk", recursive=True)
     )
     walk = walk.union_all(
-        select(walk.c.id, of_layer("parent", walk.c.parent), walk.c.size + of_layer("size", walk.c.parent)).where(
-            walk.c.parent.is_not(None)
-        )
+        select(
+            walk.c.id, column_of_layer("parent", walk.c.parent), walk.c.size + column_of_layer("size", walk.c.parent)
+        ).where(walk.c.parent.is_not(None))
     )
     return select(walk.c.id, walk.c.size).where(walk.c.parent.is_(None))
 

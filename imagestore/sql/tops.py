@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, Integer, LargeBinary, Row, Select, and_, bindparam, literal_column, select, update
+from sqlalchemy import Connection, Integer, LargeBinary, Row, Select, and_, bindparam, select, update
 
 from imagestore.digest import ImageID
 from imagestore.layer import Link
 from imagestore.sql import edges, layers
+from imagestore.sql.probes import ONE, next_unplaced
 from imagestore.sql.schema import blobs, images
 from imagestore.sql.types import ChainIDType, ImageIDType
 
 _after: Final = bindparam("after", type_=LargeBinary)
 _limit: Final = bindparam("limit", type_=Integer)
-_one: Final = literal_column("1", Integer)
 
 
 def _walk_unfilled() -> Select[Any]:
@@ -23,19 +23,13 @@ def _walk_unfilled() -> Select[Any]:
 
     As one range of it PostgreSQL would read all of them for each page: it takes nulls in a new column to be few.
     """
-
-    def following(after: Any) -> Any:
-        found = images.alias("found")
-        unfilled = select(found.c.id).where(found.c.top.is_(None), found.c.id > after)
-        return unfilled.order_by(found.c.top, found.c.id).limit(_one).correlate_except(found).scalar_subquery()
-
-    walk = select(following(_after).label("id"), _one.label("number")).cte("walk", recursive=True)
+    walk = select(next_unplaced(_after).label("id"), ONE.label("number")).cte("walk", recursive=True)
     goes_on = and_(walk.c.id.is_not(None), walk.c.number < _limit)
-    walk = walk.union_all(select(following(walk.c.id), walk.c.number + _one).where(goes_on))
+    walk = walk.union_all(select(next_unplaced(walk.c.id), walk.c.number + ONE).where(goes_on))
     return select(walk.c.id, blobs.c.data).join(blobs, blobs.c.digest == walk.c.id)
 
 
-_FILLED: Final = select(images.c.id).where(images.c.top.is_not(None)).order_by(images.c.id.desc()).limit(_one)
+_FILLED: Final = select(images.c.id).where(images.c.top.is_not(None)).order_by(images.c.id.desc()).limit(ONE)
 _PAGE: Final = (
     select(images.c.id, blobs.c.data)
     .join(blobs, blobs.c.digest == images.c.id)

@@ -13,7 +13,6 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import (
     CTE,
     BigInteger,
-    Boolean,
     Connection,
     Integer,
     LargeBinary,
@@ -37,18 +36,11 @@ from imagestore.layer import StoredLayer
 from imagestore.sql import schema
 from imagestore.sql.driver import Read
 from imagestore.sql.given import digest_at
-from imagestore.sql.probes import of_layer
+from imagestore.sql.probes import FALSE, FIRST, ONE, TRUE, ZERO, column_of_layer, is_there, next_image, next_layer
 from imagestore.sql.schema import images, layers
 from imagestore.sql.types import ImageIDType
 
 _WIDTH: Final = 32  # bytes of a chain ID
-
-_zero: Final = literal_column("0", Integer)
-_one: Final = literal_column("1", Integer)
-_false: Final = literal_column("FALSE", Boolean)
-_true: Final = literal_column("TRUE", Boolean)
-FIRST: Final = bindparam("first", b"", type_=LargeBinary)
-"""What is before every digest."""
 
 _image_id: Final = bindparam("image_id", type_=ImageIDType)
 _after_id: Final = bindparam("after_id", type_=LargeBinary)
@@ -82,20 +74,6 @@ class Derived(NamedTuple):
     place: bytes = b""
 
 
-def next_image(chain: Any, after: Any, but: Any = FIRST) -> Any:
-    """The first image with these layers and no more whose ID is above another, or NULL; but for one. One probe of an index."""
-    found = images.alias("found")
-    chosen = select(found.c.id).where(found.c.top == chain, found.c.id > after, found.c.id != but)
-    return chosen.order_by(found.c.id).limit(_one).correlate_except(found).scalar_subquery()
-
-
-def next_layer(parent: Any, after: Any, but: Any = FIRST) -> Any:
-    """The first layer on a stack whose chain ID is above another, or NULL; but for one. One probe of an index."""
-    upper = layers.alias("upper")
-    chosen = select(upper.c.chain_id).where(upper.c.parent == parent, upper.c.chain_id > after, upper.c.chain_id != but)
-    return chosen.order_by(upper.c.chain_id).limit(_one).correlate_except(upper).scalar_subquery()
-
-
 def _bases() -> Select[Any]:
     """From the top of the image's stack down to its bottom, and aside to the images that each layer is on top of, while they are wanted.
 
@@ -104,14 +82,14 @@ def _bases() -> Select[Any]:
     """
     limit = bindparam("limit", type_=BigInteger)
     after_chain = bindparam("after_chain", type_=LargeBinary)
-    is_first_page = func.length(after_chain) == _zero
+    is_first_page = func.length(after_chain) == ZERO
 
     begins = or_(is_first_page, images.c.top == after_chain)
     walk = (
         select(
             images.c.top.label("chain"),
-            of_layer("parent", images.c.top).label("parent"),
-            _zero.label("distance"),
+            column_of_layer("parent", images.c.top).label("parent"),
+            ZERO.label("distance"),
             case((begins, limit), else_=literal_column("0", BigInteger)).label("wanted"),
             case((begins, next_image(images.c.top, _after_id, _image_id))).label("image"),
         )
@@ -121,15 +99,15 @@ def _bases() -> Select[Any]:
     at_image = walk.c.image.is_not(None)
     resumes = and_(not_(at_image), walk.c.parent == after_chain)
     chain = case((at_image, walk.c.chain), else_=walk.c.parent)
-    wanted = case((resumes, limit), (at_image, walk.c.wanted - _one), else_=walk.c.wanted)
+    wanted = case((resumes, limit), (at_image, walk.c.wanted - ONE), else_=walk.c.wanted)
     after = case((resumes, _after_id), (at_image, walk.c.image), else_=FIRST)
     walk = walk.union_all(
         select(
             chain,
-            case((at_image, walk.c.parent), else_=of_layer("parent", walk.c.parent)),
-            walk.c.distance + case((at_image, _zero), else_=_one),
+            case((at_image, walk.c.parent), else_=column_of_layer("parent", walk.c.parent)),
+            walk.c.distance + case((at_image, ZERO), else_=ONE),
             wanted,
-            case((wanted > _zero, next_image(chain, after, _image_id))),
+            case((wanted > ZERO, next_image(chain, after, _image_id))),
         ).where(or_(at_image, walk.c.parent.is_not(None)))
     )
     shown = or_(walk.c.image.is_not(None), walk.c.parent.is_(None))
@@ -149,10 +127,10 @@ def _derived(*, first_page: bool) -> Select[Any]:
     root = select(own.c.top).where(own.c.id == _image_id).correlate_except(own).scalar_subquery()
     walk = (_start() if first_page else _start_after()).cte("walk", recursive=True)
     at_image, onward, back = walk.c.image.is_not(None), walk.c.found.is_not(None), walk.c.up
-    below = of_layer("parent", walk.c.parent)
+    below = column_of_layer("parent", walk.c.parent)
     walk = walk.union_all(
         select(
-            walk.c.step + _one,
+            walk.c.step + ONE,
             case((at_image, walk.c.chain), (onward, walk.c.found), (back, walk.c.parent), else_=walk.c.chain),
             case(
                 (at_image, walk.c.parent),
@@ -184,7 +162,7 @@ def _derived(*, first_page: bool) -> Select[Any]:
         "found", recursive=True
     )
     found = found.union_all(
-        select(found.c.step + _one, cast(null(), LargeBinary), of_layer("parent", found.c.chain), _true).where(
+        select(found.c.step + ONE, cast(null(), LargeBinary), column_of_layer("parent", found.c.chain), TRUE).where(
             found.c.last, found.c.chain != root
         )
     )
@@ -195,10 +173,10 @@ def _derived(*, first_page: bool) -> Select[Any]:
 
 def _start() -> Select[Any]:
     return select(
-        _one.label("step"),
+        ONE.label("step"),
         images.c.top.label("chain"),
         cast(null(), LargeBinary).label("parent"),
-        _false.label("up"),
+        FALSE.label("up"),
         next_image(images.c.top, FIRST).label("image"),
         next_layer(images.c.top, FIRST).label("found"),
     ).where(images.c.id == _image_id, images.c.top.is_not(None))
@@ -211,44 +189,45 @@ def _start_after() -> Select[Any]:
     def given(number: Any) -> Any:
         return digest_at(number, "places")
 
-    def is_there(chain: Any) -> Any:
-        standing = layers.alias("standing")
-        return select(_true).where(standing.c.chain_id == chain).correlate_except(standing).scalar_subquery()
+    def stands(number: Any) -> Any:
+        return is_there(layers.c.chain_id, given(number))
 
-    gone = select(_zero.label("number"), is_there(given(_zero)).label("there")).cte("gone", recursive=True)
-    following = gone.c.number + _one
-    gone = gone.union_all(
-        select(following, is_there(given(following))).where(gone.c.there.is_(None), following < count)
-    )
+    gone = select(ZERO.label("number"), stands(ZERO).label("stands")).cte("gone", recursive=True)
+    following = gone.c.number + ONE
+    gone = gone.union_all(select(following, stands(following)).where(not_(gone.c.stands), following < count))
     chain = given(gone.c.number)
-    start = and_(images.c.id == _image_id, images.c.top == given(count - _one))
+    start = and_(images.c.id == _image_id, images.c.top == given(count - ONE))
     rows = select(
-        _one.label("step"),
+        ONE.label("step"),
         chain.label("chain"),
-        case((chain != images.c.top, of_layer("parent", chain))).label("parent"),
-        _false.label("up"),
-        case((gone.c.number == _zero, next_image(chain, _after_id))).label("image"),
-        next_layer(chain, case((gone.c.number == _zero, FIRST), else_=given(gone.c.number - _one))).label("found"),
+        case((chain != images.c.top, column_of_layer("parent", chain))).label("parent"),
+        FALSE.label("up"),
+        case((gone.c.number == ZERO, next_image(chain, _after_id))).label("image"),
+        next_layer(chain, case((gone.c.number == ZERO, FIRST), else_=given(gone.c.number - ONE))).label("found"),
     )
-    return rows.join_from(gone, images, start).where(gone.c.there.is_not(None))
+    return rows.join_from(gone, images, start).where(gone.c.stands)
 
 
 def _stack(chosen: Any) -> CTE:
     """Each layer of the stacks of images, with its distance from the top."""
     stack = (
-        select(images.c.top.label("chain"), _zero.label("distance"))
+        select(images.c.top.label("chain"), ZERO.label("distance"))
         .where(chosen, images.c.top.is_not(None))
         .cte("stack", recursive=True)
     )
-    below = of_layer("parent", stack.c.chain)
-    return stack.union_all(select(below, stack.c.distance + _one).where(below.is_not(None)))
+    below = column_of_layer("parent", stack.c.chain)
+    return stack.union_all(select(below, stack.c.distance + ONE).where(below.is_not(None)))
 
 
 def _told(found: Any) -> Select[Any]:
     """What the rows of these layers have, the lowest first."""
     contents, chain = schema.contents, found.c.chain
-    kept = select(contents.c.size).where(contents.c.diff_id == of_layer("diff_id", chain)).correlate_except(contents)
-    columns = (of_layer(name, chain) for name in ("diff_id", "parent", "size"))
+    kept = (
+        select(contents.c.size)
+        .where(contents.c.diff_id == column_of_layer("diff_id", chain))
+        .correlate_except(contents)
+    )
+    columns = (column_of_layer(name, chain) for name in ("diff_id", "parent", "size"))
     return select(chain, *columns, kept.scalar_subquery()).order_by(found.c.distance.desc())
 
 
