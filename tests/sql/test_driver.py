@@ -90,6 +90,8 @@ def finding_something(store, statement):
     values |= {"diff_ids": Digest(make_diff_id("unused")).raw}
     if statement is references.PAGE:
         values["after"] = ""
+    if statement is layers._WITH_CONTENT:
+        values["chains"] = Digest(lonely.chain_id).raw
     return {
         name: values[name] for name, bind in statement.statement.compile(store.engine).binds.items() if bind.required
     }
