@@ -14,6 +14,7 @@ from imagestore.content.tar import (
     BLOCK,
     GLOBAL,
     LARGEST_HEADER,
+    LARGEST_NUMBER,
     LONG_LINK,
     LONG_NAME,
     PAX,
@@ -24,6 +25,7 @@ from imagestore.content.tar import (
     number,
     padded,
     records,
+    stated,
 )
 from imagestore.errors import InvalidArchiveError
 
@@ -44,7 +46,6 @@ _NUMBERS: Final = (
 )
 _NAMES: Final = (b"path", b"linkpath", b"uname", b"gname")
 _WHOLE_NUMBERS: Final = (b"size", b"uid", b"gid")
-_NUMBER: Final = re.compile(rb"[+-]?[0-9]+")
 _TIMES: Final = (b"mtime", b"atime", b"ctime")
 _TIME: Final = re.compile(rb"(?:[+-]?[0-9]+(?:\.[0-9]*)?)?")
 _UNPACKING: Final = "Error processing tar file(exit status 1): "
@@ -192,7 +193,10 @@ def _size(block: bytes) -> int:
     for field in _NUMBERS if block[257:262] == b"ustar" else _NUMBERS[:4]:
         if not block[field][0] & 0x80:  # else it may be negative
             number(block[field])
-    return _checked(number(block[124:136]))
+    size = number(block[124:136])
+    if size > LARGEST_NUMBER:
+        raise HeaderError("a size is too large")
+    return size
 
 
 def _records(data: bytes) -> dict[bytes, bytes]:
@@ -207,7 +211,7 @@ def _member(block: bytes, kind: bytes, size: int, extended: dict[bytes, bytes], 
     for key in _TIMES:
         if not _TIME.fullmatch(extended.get(key, b"")):
             raise HeaderError(f"a PAX record has no {key!r}")
-    sizes = [_stated(extended.get(key, b"")) for key in _WHOLE_NUMBERS]
+    sizes = [stated(extended.get(key, b"")) for key in _WHOLE_NUMBERS]
     name = block[:100].partition(b"\0")[0]
     if block[257:263] == b"ustar\0":
         end = 476 if block[508:512] == b"tar\0" else 500
@@ -225,23 +229,6 @@ def _member(block: bytes, kind: bytes, size: int, extended: dict[bytes, bytes], 
         raise HeaderError("this kind is GNU's alone")
     is_sparse = any(key.startswith(b"GNU.sparse.") for key in extended)
     return Member(kind, _text(extended.get(b"GNU.sparse.name") or name), _text(target), size, is_sparse)
-
-
-def _stated(text: bytes) -> int | None:
-    """The number in a PAX record; None where it is empty."""
-    if not text:
-        return None
-    digits = text.lstrip(b"+-0")
-    if not _NUMBER.fullmatch(text) or len(digits) > 19:
-        raise HeaderError("a PAX record has no number")
-    size = _checked(int(digits or b"0"))
-    return -size if text.startswith(b"-") else size
-
-
-def _checked(size: int) -> int:
-    if size >= 2**63:
-        raise HeaderError("a number is too large")
-    return size
 
 
 def _text(name: bytes) -> str:

@@ -19,6 +19,9 @@ BLOCK: Final = 512
 LARGEST_HEADER: Final = 1 << 20
 """Bytes of PAX records or of a long name that one member may have; they are held in memory."""
 
+LARGEST_NUMBER: Final = 2**63 - 1
+"""What numbers in a header are not larger than."""
+
 _ZEROS: Final = bytes(BLOCK)
 PAX, GLOBAL, LONG_NAME, LONG_LINK, SPARSE = b"x", b"g", b"L", b"K", b"S"
 _REAL_SIZES: Final = (b"GNU.sparse.realsize", b"GNU.sparse.size")
@@ -26,7 +29,7 @@ WITHOUT_DATA: Final = frozenset(
     b"1 2 3 4 5 6".split()
 )  # links, devices, folders, pipes: their size, if any, is no data
 _OCTAL: Final = re.compile(b"[0-7]*")
-_LARGEST: Final = 2**63 - 1
+_DECIMAL: Final = re.compile(b"[+-]?[0-9]+")
 
 
 class HeaderError(ValueError):
@@ -127,10 +130,12 @@ class TarSizes:
         for key in _REAL_SIZES:
             real = sizes.get(key, real)
         self.size += real
-        if max(stored, self.size) > _LARGEST:
-            raise HeaderError("a size is too large")
         is_old_folder = kind == b"\0" and block[:100].partition(b"\0")[0].endswith(b"/")
         data = 0 if kind in WITHOUT_DATA or is_old_folder else stored
+        if max(stored, self.size) > LARGEST_NUMBER:
+            raise HeaderError("a size is too large")
+        if min(data, self.size) < 0:
+            raise HeaderError("a size is negative")
         self._padding = padded(data) - data
         if self._kind:
             self._length = padded(data)
@@ -150,10 +155,9 @@ class TarSizes:
     def _parse(self, data: bytes) -> dict[bytes, int]:
         found = {}
         for key, value in records(data):
-            if value and (key == b"size" or key in _REAL_SIZES):
-                if not value.isdigit() or len(value) > 19:
-                    raise HeaderError("a PAX record has no size")
-                found[key] = int(value)
+            size = stated(value) if key == b"size" or key in _REAL_SIZES else None
+            if size is not None:
+                found[key] = size
         return found
 
 
@@ -174,6 +178,20 @@ def records(data: bytes) -> Iterator[tuple[bytes, bytes]]:
             raise HeaderError("a PAX record is damaged")
         yield key, value[:-1]
         start = end
+
+
+def stated(value: bytes) -> int | None:
+    """The number in a PAX record; None where it is empty.
+
+    Raises:
+        HeaderError: it is none of 63 bits and a sign (Go's ``strconv.ParseInt``).
+    """
+    if not value:
+        return None
+    digits = value.lstrip(b"+-0")
+    if not _DECIMAL.fullmatch(value) or len(digits) > 19 or int(digits or b"0") > LARGEST_NUMBER:
+        raise HeaderError("a PAX record has no number")
+    return -int(digits or b"0") if value.startswith(b"-") else int(digits or b"0")
 
 
 def number(field: bytes) -> int:

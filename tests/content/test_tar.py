@@ -125,6 +125,13 @@ def test_records_are_of_the_next_member_alone():
     assert measured(pax(b"8 size=\n"), file) == 10
 
 
+@pytest.mark.parametrize("text", ["+700", "00700", "+" + "0" * 30 + "700"])
+def test_the_number_of_a_record_is_what_go_takes(text):
+    record = f" size={text}\n"
+    record = f"{len(record) + 2}{record}"
+    assert measured(pax(record.encode()), bytes(header(size=10)), bytes(1024)) == 700
+
+
 def test_old_writers_have_summed_signed_bytes():
     block = header(name="fil\u00e9")
     block[148:156] = b"%06o\0 " % (int(block[148:154], 8) - 2 * 256)
@@ -179,8 +186,11 @@ def pax(records, *, kind=tarfile.XHDTYPE):
         (recomputed(header(type=tarfile.GNUTYPE_LONGNAME, size=1 << 40)), "more than"),
         (pax(b"no length at all"), "no length"),
         (pax(b"99 size=1\n")[:-1], "EOF"),
-        (pax(b"11 size=-1\n"), "no size"),
-        (pax(b"11 size=9.\n"), "no size"),
+        (pax(b"11 size=-1\n") + bytes(header()), "negative"),
+        (pax(b"11 size=-1\n") + bytes(header(type=tarfile.DIRTYPE)), "negative"),
+        (pax(b"11 size=9.\n"), "no number"),
+        (pax(b"11 size=+-\n"), "no number"),
+        (pax(b"28 size=9223372036854775808\n"), "no number"),
         (pax(b"3 \n"), "damaged"),
         (pax(b"10 size=12"), "damaged"),
         (pax(b"0 size=1\n"), "damaged"),
