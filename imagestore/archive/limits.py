@@ -21,8 +21,8 @@ class Limits:
         entries: files, folders and links, with the folders that their names imply; each takes some 700 bytes of memory, and counts once
             more for each 512 bytes of its name.
         document: bytes of one JSON document, be it a configuration or a manifest; parsed, it may take fifty times as many.
-        documents: bytes of all files that are set aside on disk as a pipe is read, because they are no layers; and of all configurations
-            that are made for images of the layout before 1.10.
+        documents: bytes of all JSON documents that are read, each time that they are; of all files that are set aside on disk as a pipe is
+            read, because they are no layers; and of all configurations that are made for images of the layout before 1.10.
         layer: bytes of one layer's tar, once plain.
         archive: bytes of the archive itself, once plain.
         images: images that are named in it.

@@ -87,14 +87,17 @@ def load(
         LeaseExpiredError: the lease has expired meanwhile.
         UnusableBindError: the store has joined, and no lease is given.
         ReadOnlyError: the store is a snapshot.
-        InvalidError: no platform is written so.
+        InvalidError: no platform is written so, or the source is no stream of bytes.
         UnusableContentError: the store has no place for content.
         OSError: the archive cannot be read, or the content not be written.
 
     Source: moby's ``tarexport.Load``.
     """
     wanted = None if platform is None else Platform.parse(platform)
-    with _loading(store, limits, lease, report) as loading, opened(source, limits, loading.keep) as archive:
+    with (
+        _loading(store, limits, lease, report) as loading,
+        opened(source, limits, loading.keep, loading.keep_alive) as archive,
+    ):
         read_archive(archive, loading, wanted)
         return loading.loaded
 
@@ -141,6 +144,11 @@ class Loading:
         """Report a line."""
         if self._report is not None:
             self._report(Line(text))
+
+    def keep_alive(self) -> None:
+        """Renew a lease of our own in time; of one that was given, its owner knows how long it lasts."""
+        if self._own is not None:
+            self._own.keep_alive()
 
     def keep(self, stream: BinaryIO, name: str, size: int) -> WrittenLayer:
         """Write what may be a layer and passes in a pipe, before anything is known of it.
@@ -248,8 +256,7 @@ class Loading:
 
     def _told(self, stream: BinaryIO, shown: str, size: int) -> BinaryIO:
         def tell(current: int) -> None:
-            if self._own is not None:
-                self._own.keep_alive()
+            self.keep_alive()
             if self._report is not None:
                 self._report(Progress(shown, current, size))
 

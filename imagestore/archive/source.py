@@ -100,10 +100,10 @@ class Archive:
             raise ArchiveLimitError(
                 "documents", self.limits.documents, f"the documents up to {shortened(path)} have {self._read} bytes"
             )
-        data = b""
-        with body.open() as stream:
-            while len(data) < body.size and (more := stream.read(body.size - len(data))):
-                data += more
+        with body.open() as stream, io.BytesIO() as taken:
+            while taken.tell() < body.size and (more := stream.read(body.size - taken.tell())):
+                taken.write(more)
+            data = taken.getvalue()
         if len(data) != body.size:
             raise InvalidArchiveError(
                 "truncated", f"{shortened(path)} breaks off after {len(data)} bytes: unexpected EOF"
@@ -132,7 +132,9 @@ def opened(
         ArchiveLimitError: it asks for more than a limit.
         OSError: it cannot be read.
     """
-    if isinstance(source, str | os.PathLike) and os.fspath(source):
+    if not (isinstance(source, str | os.PathLike) and os.fspath(source)) and not _is_binary(source):
+        raise InvalidError(f"an archive is a path, or a stream that is open for reading bytes, not {source!r}")
+    if isinstance(source, str | os.PathLike):
         path = Path(source)
         if path.is_dir():
             yield Archive(_folder_tree(path, limits), limits)
@@ -140,8 +142,6 @@ def opened(
         with path.open("rb") as stream, opened(stream, limits, keep, alive) as archive:
             yield archive
         return
-    if isinstance(source, str | io.TextIOBase) or not hasattr(source, "read"):
-        raise InvalidError(f"an archive is a path, or a stream that is open for reading bytes, not {source!r}")
     start = _tell(source)
     if start is not None:
         first = source.read(BLOCK)
@@ -242,9 +242,9 @@ def _file_tree(file: BinaryIO, limits: Limits) -> Tree:
     return tree
 
 
-def _pipe_tree(pipe: BinaryIO, limits: Limits, keep: Keep | None, aside: BinaryIO) -> Tree:
+def _pipe_tree(pipe: BinaryIO, limits: Limits, keep: Keep | None, alive: Callable[[], None], aside: BinaryIO) -> Tree:
     tree = Tree(limits)
-    stream = _Plain(pipe, limits)
+    stream = _Plain(pipe, limits, alive)
     members = Members(cast("BinaryIO", stream), is_seekable=False)
     for member in members:
         body: Body | None = None
@@ -391,7 +391,8 @@ class _Part(io.RawIOBase):
 class _Plain:
     """A pipe as the bytes of its tar, up to a limit."""
 
-    def __init__(self, pipe: BinaryIO, limits: Limits) -> None:
+    def __init__(self, pipe: BinaryIO, limits: Limits, alive: Callable[[], None]) -> None:
+        self._alive = alive
         self._chunks = plain(pipe, limits.window, subject="archive")
         self._rest = memoryview(b"")
         self._limit = limits.archive
@@ -419,6 +420,7 @@ class _Plain:
             raise ArchiveLimitError(error.limit, error.value, error.what) from error
         except InvalidLayerError as error:
             raise InvalidArchiveError("truncated" if "EOF" in str(error) else "corrupt", str(error)) from error
+        self._alive()
         self._passed += len(chunk)
         if self._passed > self._limit:
             raise ArchiveLimitError("archive", self._limit, f"the archive has at least {self._passed} bytes")
@@ -426,10 +428,11 @@ class _Plain:
 
 
 def _begins_tar(first: bytes) -> bool:
+    """Whether it may be a tar, be it one of zeros, in which nothing is."""
     try:
         check_sum(first)
     except (HeaderError, IndexError):
-        return False
+        return not first.strip(b"\0")
     return len(first) == BLOCK
 
 
@@ -438,6 +441,10 @@ def _read_up_to(members: Members, size: int) -> bytes:
     while len(data) < size and (more := members.read(size - len(data))):
         data += more
     return data
+
+
+def _is_binary(source: object) -> bool:
+    return hasattr(source, "read") and not isinstance(source, io.TextIOBase)
 
 
 def _tell(stream: BinaryIO) -> int | None:
