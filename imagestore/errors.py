@@ -205,7 +205,11 @@ class UnusableDataRootError(InvalidError):
 
 
 class InvalidLayerError(InvalidError):
-    """A stream that is no tar, or breaks off within one; the message says where."""
+    """A stream that is no tar, or breaks off within one; the message says where, and ``reason`` is "corrupt-layer" or "truncated"."""
+
+    def __init__(self, message: str, *, reason: str = "corrupt-layer") -> None:
+        self.reason = reason
+        super().__init__(message)
 
 
 class LayerTooLargeError(InvalidError):
@@ -235,6 +239,12 @@ class ArchiveLimitError(InvalidArchiveError):
     def __init__(self, limit: str, value: int, what: str, *, reason: str = "limit") -> None:
         self.limit = limit
         super().__init__(reason, f"{what}, more than the limit {limit}={value}: give a larger one if that is meant")
+
+    @classmethod
+    def of(cls, error: LayerTooLargeError, subject: str = "") -> ArchiveLimitError:
+        """What a layer that is too large is in an archive, where ``subject`` names it: the ``limit`` of one is called ``layer`` there."""
+        limit = "layer" if error.limit == "limit" else error.limit
+        return cls(limit, error.value, f"{subject}: {error.what}" if subject else error.what)
 
 
 class UnusableContentError(InvalidError):

@@ -417,9 +417,10 @@ class _Plain:
         try:
             chunk = next(self._chunks, b"")
         except LayerTooLargeError as error:
-            raise ArchiveLimitError(error.limit, error.value, error.what) from error
+            raise ArchiveLimitError.of(error) from error
         except InvalidLayerError as error:
-            raise InvalidArchiveError("truncated" if "EOF" in str(error) else "corrupt", str(error)) from error
+            breaks_off = error.reason == "truncated"
+            raise InvalidArchiveError("truncated" if breaks_off else "corrupt", str(error)) from error
         self._alive()
         self._passed += len(chunk)
         if self._passed > self._limit:

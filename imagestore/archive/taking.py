@@ -110,8 +110,7 @@ def read_layer(file: LayerFile, write: Callable[[BinaryIO], WrittenLayer]) -> Wr
     try:
         return _read_layer(file, write)
     except LayerTooLargeError as error:
-        limit = "layer" if error.limit == "limit" else error.limit
-        raise ArchiveLimitError(limit, error.value, f"{shortened(file.name)}: {error.what}") from error
+        raise ArchiveLimitError.of(error, shortened(file.name)) from error
 
 
 def measure(stream: BinaryIO, limits: Limits) -> WrittenLayer:

@@ -144,7 +144,9 @@ def _decompressed(kind: str, data: bytes, stream: BinaryIO, window: int, subject
             data, ahead = (ahead, b"") if decompressing.needs_input else (b"", ahead)
     yield from chunks
     if not decompressing.eof:
-        raise InvalidLayerError(f"the {subject} breaks off within what {kind} has compressed: unexpected EOF")
+        raise InvalidLayerError(
+            f"the {subject} breaks off within what {kind} has compressed: unexpected EOF", reason="truncated"
+        )
 
 
 class _Decompressing:

@@ -89,7 +89,9 @@ class TarSizes:
             InvalidLayerError: they end within a member.
         """
         if self._skip > self._padding or self._read or self._kind:
-            raise InvalidLayerError(f"the layer's tar breaks off after {self._position} bytes: unexpected EOF")
+            raise InvalidLayerError(
+                f"the layer's tar breaks off after {self._position} bytes: unexpected EOF", reason="truncated"
+            )
 
     def _take(self, block: bytes) -> None:
         try:

@@ -220,8 +220,9 @@ def test_a_sparse_layer_is_refused(sqlite_stocked, source):
 @pytest.mark.parametrize("compress", COMPRESSORS[1:])
 def test_a_layer_that_breaks_off_is_corrupt(sqlite_stocked, source, compress, cut):
     made = layout(pack=lambda tar: compress(tar)[:-cut])
-    with pytest.raises(InvalidLayerError):
+    with pytest.raises(InvalidLayerError) as caught:
         load(sqlite_stocked, source(made.tar()))
+    assert caught.value.reason == "truncated"
     assert len(sqlite_stocked) == 0
 
 

@@ -34,7 +34,7 @@ def refusal(request, sqlite_stocked, tmp_path):
         assert len(sqlite_stocked) == 0
         sqlite_stocked.collect()
         assert list(sqlite_stocked.content.names()) == []
-        return getattr(caught.value, "reason", "corrupt-layer")
+        return "corrupt-layer" if isinstance(caught.value, InvalidLayerError) else caught.value.reason
 
     return refusal
 
