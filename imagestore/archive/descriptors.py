@@ -25,21 +25,25 @@ from imagestore.errors import InvalidArchiveError, InvalidDigestError, InvalidIm
 from imagestore.gojson import INT, TEXT, TEXT_MAP, Field, Pointer, Slice, Struct, decode, quoted
 from imagestore.gojson.kinds import Kind
 
+INDEX_TYPE: Final = "application/vnd.oci.image.index.v1+json"
+MANIFEST_TYPE: Final = "application/vnd.oci.image.manifest.v1+json"
+CONFIG_TYPE: Final = "application/vnd.oci.image.config.v1+json"
+LAYER_TYPE: Final = "application/vnd.oci.image.layer.v1.tar"
 INDEXES: Final = frozenset(
     (
-        "application/vnd.oci.image.index.v1+json",
+        INDEX_TYPE,
         "application/vnd.docker.distribution.manifest.list.v2+json",
     )
 )
 MANIFESTS: Final = frozenset(
     (
-        "application/vnd.oci.image.manifest.v1+json",
+        MANIFEST_TYPE,
         "application/vnd.docker.distribution.manifest.v2+json",
     )
 )
 CONFIGS: Final = frozenset(
     (
-        "application/vnd.oci.image.config.v1+json",
+        CONFIG_TYPE,
         "application/vnd.docker.container.image.v1+json",
     )
 )
@@ -47,8 +51,12 @@ _LAYER: Final = re.compile(
     r"application/vnd\.(?:oci\.image\.layer\.(?:nondistributable\.)?v1\.tar(?:\+(?:gzip|zstd))?"
     r"|docker\.image\.rootfs\.(?:diff|foreign\.diff)\.tar(?:\.(?:gzip|zstd|zst))?)"
 )
+NAME: Final = "io.containerd.image.name"
+REF_NAME: Final = "org.opencontainers.image.ref.name"
 _ATTESTATION: Final = "vnd.docker.reference.type"
 _FORM: Final = re.compile(r"([a-z0-9]+(?:[+._-][a-z0-9]+)*):[a-zA-Z0-9=_-]+")
+VERSION: Final = "1.0.0"
+SCHEMA_VERSION: Final = 2
 _ALGORITHMS: Final = ("sha256", "sha384", "sha512")
 _LONGEST_DIGEST: Final = len("sha512:") + 128
 _REMEDY: Final = "the archive is damaged, or was made wrongly: save or fetch the image again"
@@ -114,7 +122,9 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     layers: tuple[Descriptor, ...] | None = None
 
 
-class _Layout(msgspec.Struct, frozen=True):
+class Layout(msgspec.Struct, frozen=True):
+    """What oci-layout says."""
+
     version: str = ""
 
 
@@ -129,20 +139,18 @@ _DESCRIPTOR: Final = Struct(
     Field("media_type", "mediaType", TEXT),
     Field("digest", "digest", TEXT),
     Field("size", "size", INT),
-    Field("annotations", "annotations", TEXT_MAP),
-    Field("data", "data", TEXT),
-    Field("stated_platform", "platform", Pointer(_PLATFORM)),
-    Field("artifact_type", "artifactType", TEXT),
+    Field("annotations", "annotations", TEXT_MAP, omitempty=True),
+    Field("data", "data", TEXT, omitempty=True),
+    Field("stated_platform", "platform", Pointer(_PLATFORM), omitempty=True),
+    Field("artifact_type", "artifactType", TEXT, omitempty=True),
 )
-_DOCUMENT: Final = Struct(
-    Document,
-    Field("schema_version", "schemaVersion", INT),
-    Field("media_type", "mediaType", TEXT),
-    Field("manifests", "manifests", Slice(_DESCRIPTOR)),
-    Field("config", "config", Pointer(_DESCRIPTOR)),
-    Field("layers", "layers", Slice(_DESCRIPTOR)),
-)
-_LAYOUT: Final = Struct(_Layout, Field("version", "imageLayoutVersion", TEXT))
+_KIND: Final = (Field("schema_version", "schemaVersion", INT), Field("media_type", "mediaType", TEXT))
+_ENTRIES: Final = Field("manifests", "manifests", Slice(_DESCRIPTOR))
+_IMAGE: Final = (Field("config", "config", Pointer(_DESCRIPTOR)), Field("layers", "layers", Slice(_DESCRIPTOR)))
+_DOCUMENT: Final = Struct(Document, *_KIND, _ENTRIES, *_IMAGE)
+INDEX: Final = Struct(Document, *_KIND, _ENTRIES)
+MANIFEST: Final = Struct(Document, *_KIND, *_IMAGE)
+LAYOUT: Final = Struct(Layout, Field("version", "imageLayoutVersion", TEXT))
 
 
 def check_layout(archive: Archive) -> None:
@@ -157,10 +165,10 @@ def check_layout(archive: Archive) -> None:
                 "no-layout",
                 f"the archive has no {name} at its root, so it is no OCI image layout: save the image again",
             )
-    version = _decoded(_LAYOUT, archive.read("oci-layout"), "oci-layout").version
-    if version != "1.0.0":
+    version = _decoded(LAYOUT, archive.read("oci-layout"), "oci-layout").version
+    if version != VERSION:
         raise InvalidArchiveError(
-            "unsupported-version", f"oci-layout says version {quoted(version)}: only 1.0.0 is known"
+            "unsupported-version", f"oci-layout says version {quoted(version)}: only {VERSION} is known"
         )
 
 
@@ -284,8 +292,8 @@ def _named_document(archive: Archive, descriptor: Descriptor, subject: str) -> D
 
 def _document(data: bytes, subject: str) -> Document:
     document: Document = _decoded(_DOCUMENT, data, subject)
-    if document.schema_version != 2:
-        raise _schema(subject, f"its schemaVersion is {document.schema_version}, and has to be 2")
+    if document.schema_version != SCHEMA_VERSION:
+        raise _schema(subject, f"its schemaVersion is {document.schema_version}, and has to be {SCHEMA_VERSION}")
     return document
 
 

@@ -9,7 +9,6 @@ Source: the image specification of OCI, ``image-layout.md``, and its annotations
 from __future__ import annotations
 
 import hashlib
-import json
 import sys
 import tempfile
 import zlib
@@ -18,23 +17,36 @@ from contextlib import contextmanager
 from importlib import import_module
 from typing import Any, BinaryIO, Final, Literal, Protocol
 
+import msgspec
+
+from imagestore.archive.descriptors import (
+    CONFIG_TYPE,
+    INDEX,
+    INDEX_TYPE,
+    LAYER_TYPE,
+    LAYOUT,
+    MANIFEST,
+    MANIFEST_TYPE,
+    NAME,
+    REF_NAME,
+    SCHEMA_VERSION,
+    VERSION,
+    Descriptor,
+    Document,
+    Layout,
+    blob_path,
+)
 from imagestore.archive.selection import SelectedImage, SelectedLayer, Selection
 from imagestore.archive.whole_file import telling_of
 from imagestore.archive.writing import File, Folder, Symlink
 from imagestore.digest import Digest
+from imagestore.gojson import encode
 
 Compression = Literal["gzip", "zstd"]
-Descriptor = dict[str, Any]
 
 _CHUNK: Final = 1 << 20
 _GZIP_LEVEL: Final = 6
 _ZSTD_LEVEL: Final = 3
-_MANIFEST: Final = "application/vnd.oci.image.manifest.v1+json"
-_INDEX: Final = "application/vnd.oci.image.index.v1+json"
-_CONFIG: Final = "application/vnd.oci.image.config.v1+json"
-_LAYER: Final = "application/vnd.oci.image.layer.v1.tar"
-_NAME: Final = "io.containerd.image.name"
-_REF_NAME: Final = "org.opencontainers.image.ref.name"
 
 
 @contextmanager
@@ -44,38 +56,39 @@ def layout_members(
     """The members of the archive, to be written in the block. Layers are compressed before, each once, into one temporary file."""
     with tempfile.TemporaryFile() as spool:
         blobs = _Blobs(selection, compression, spool)
-        entries = [entry for image in selection.images for entry in _entries(image, blobs)]
+        entries = tuple(entry for image in selection.images for entry in _entries(image, blobs))
+        index = Document(schema_version=SCHEMA_VERSION, media_type=INDEX_TYPE, manifests=entries)
         yield {
             "blobs": Folder(0),
             "blobs/sha256": Folder(0),
-            **{f"blobs/sha256/{digest.hex}": file for digest, file in blobs.files.items()},
-            "index.json": File.of(_encode({"schemaVersion": 2, "mediaType": _INDEX, "manifests": entries}), 0),
-            "oci-layout": File.of(_encode({"imageLayoutVersion": "1.0.0"}), 0),
+            **blobs.files,
+            "index.json": File.of(encode(INDEX, index), 0),
+            "oci-layout": File.of(encode(LAYOUT, Layout(VERSION)), 0),
         }
 
 
 def _entries(selected: SelectedImage, blobs: _Blobs) -> list[Descriptor]:
     """What the index has of an image, which without tags has no name there."""
-    manifest = {
-        "schemaVersion": 2,
-        "mediaType": _MANIFEST,
-        "config": blobs.add(_CONFIG, selected.image.raw_json),
-        "layers": [blobs.add_layer(layer) for layer in selected.layers],
-    }
-    entry = blobs.add(_MANIFEST, _encode(manifest))
-    named = [{**entry, "annotations": {_NAME: str(tag), _REF_NAME: tag.tag}} for tag in selected.tags]
-    return named or [entry]
+    manifest = Document(
+        schema_version=SCHEMA_VERSION,
+        media_type=MANIFEST_TYPE,
+        config=blobs.add(CONFIG_TYPE, selected.image.raw_json),
+        layers=tuple(blobs.add_layer(layer) for layer in selected.layers),
+    )
+    entry = blobs.add(MANIFEST_TYPE, encode(MANIFEST, manifest))
+    names = [{NAME: str(tag), REF_NAME: str(tag.tag)} for tag in selected.tags]
+    return [msgspec.structs.replace(entry, annotations=each) for each in names] or [entry]
 
 
 class _Blobs:
-    """The blobs of a layout by their digests.
+    """The blobs of a layout.
 
     Attributes:
-        files: those that are there.
+        files: those that are there, by their paths.
     """
 
     def __init__(self, selection: Selection, compression: Compression | None, spool: BinaryIO) -> None:
-        self.files: dict[Digest, File] = {}
+        self.files: dict[str, File] = {}
         self._selection = selection
         self._compression = compression
         self._spool = spool
@@ -90,15 +103,16 @@ class _Blobs:
         if layer.diff_id not in self._layers:
             chunks = self._selection.chunks(layer)
             self._layers[layer.diff_id] = (
-                self._add(_LAYER, Digest.trusted(layer.diff_id), File(layer.size, chunks, 0))
+                self._add(LAYER_TYPE, Digest.trusted(layer.diff_id), File(layer.size, chunks, 0))
                 if self._compression is None
-                else self._add(f"{_LAYER}+{self._compression}", *self._compressed(chunks, self._compression))
+                else self._add(f"{LAYER_TYPE}+{self._compression}", *self._compressed(chunks, self._compression))
             )
         return self._layers[layer.diff_id]
 
     def _add(self, media_type: str, digest: Digest, file: File) -> Descriptor:
-        self.files[digest] = file
-        return {"mediaType": media_type, "digest": digest, "size": file.size}
+        descriptor = Descriptor(media_type=media_type, digest=digest, size=file.size)
+        self.files[blob_path(descriptor)] = file
+        return descriptor
 
     def _compressed(self, chunks: Iterable[bytes], compression: Compression) -> tuple[Digest, File]:
         digest = hashlib.sha256()
@@ -136,7 +150,3 @@ def _compress(chunks: Iterable[bytes], compression: Compression) -> Iterator[byt
     for chunk in chunks:
         yield compressor.compress(chunk)
     yield compressor.flush()
-
-
-def _encode(value: object) -> bytes:
-    return json.dumps(value, separators=(",", ":")).encode("ascii")

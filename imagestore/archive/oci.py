@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from imagestore.archive.descriptors import (
     CONFIGS,
     INDEXES,
+    NAME,
+    REF_NAME,
     Descriptor,
     blob_path,
     check_layout,
@@ -29,9 +31,6 @@ from imagestore.errors import ArchiveLimitError, InvalidArchiveError, InvalidIma
 from imagestore.gojson import quoted
 from imagestore.image import Image
 from imagestore.reference import Reference
-
-_NAME: Final = "io.containerd.image.name"
-_REF_NAME: Final = "org.opencontainers.image.ref.name"
 
 
 def load(archive: Archive, taker: Taker, wanted: Platform | None = None) -> None:
@@ -248,14 +247,14 @@ def _groups(entries: Sequence[Descriptor]) -> Iterable[_Group]:
 def _name(entry: Descriptor) -> str:
     """What an entry of index.json is called: containerd's full reference, or else what the image-spec leaves open."""
     annotations = entry.annotations or {}
-    return annotations.get(_NAME) or annotations.get(_REF_NAME) or ""
+    return annotations.get(NAME) or annotations.get(REF_NAME) or ""
 
 
 def _tag(entry: Descriptor) -> Reference | None:
     """The tag that its name gives. A bare word is a tag without a repository, and a name with a digest alone has none."""
     annotations = entry.annotations or {}
     name = _name(entry)
-    if not annotations.get(_NAME) and "/" not in name and ":" not in name:
+    if not annotations.get(NAME) and "/" not in name and ":" not in name:
         return None
     try:
         reference = Reference.parse(name).tagged
