@@ -235,6 +235,9 @@ class HashedStream:
 def _file_tree(file: BinaryIO, limits: Limits) -> Tree:
     tree = Tree(limits)
     start = file.tell()
+    file.seek(0, os.SEEK_END)
+    _check_size(file.tell() - start, limits)
+    file.seek(start)
     members = Members(file, is_seekable=True)
     for member in members:
         body = Slice(file, start + members.position, member.size) if member.kind == REGULAR else None
@@ -310,6 +313,7 @@ class _Rest:
 def _folder_tree(folder: Path, limits: Limits) -> Tree:
     """A folder's files. Its links are followed within it alone, and each file is opened without following any."""
     tree = Tree(limits)
+    total = 0
     pending = [(folder, "")]
     while pending:
         at, above = pending.pop()
@@ -323,6 +327,8 @@ def _folder_tree(folder: Path, limits: Limits) -> Tree:
                     pending.append((Path(entry.path), f"{name}/"))
                 elif entry.is_file(follow_symlinks=False):
                     size = entry.stat(follow_symlinks=False).st_size
+                    total += size
+                    _check_size(total, limits)
                     tree.add(Member(REGULAR, name, "", size, False), _OnDisk(Path(entry.path), size))
                 else:
                     tree.add(Member(b"6", name, "", 0, False))
@@ -395,7 +401,7 @@ class _Plain:
         self._alive = alive
         self._chunks = plain(pipe, limits.window, subject="archive")
         self._rest = memoryview(b"")
-        self._limit = limits.archive
+        self._limits = limits
         self._passed = 0
 
     def read(self, size: int) -> bytes:
@@ -423,9 +429,14 @@ class _Plain:
             raise InvalidArchiveError("truncated" if breaks_off else "corrupt", str(error)) from error
         self._alive()
         self._passed += len(chunk)
-        if self._passed > self._limit:
-            raise ArchiveLimitError("archive", self._limit, f"the archive has at least {self._passed} bytes")
+        _check_size(self._passed, self._limits)
         return chunk
+
+
+def _check_size(size: int, limits: Limits) -> None:
+    """Refuse an archive of so many bytes or more, if that are too many."""
+    if size > limits.archive:
+        raise ArchiveLimitError("archive", limits.archive, f"the archive has at least {size} bytes")
 
 
 def _begins_tar(first: bytes) -> bool:
