@@ -5,15 +5,18 @@ from __future__ import annotations
 import io
 import os
 import tracemalloc
+from collections.abc import Callable
 from itertools import count
 from types import SimpleNamespace
 from typing import Any, BinaryIO, cast
 
 import pytest
+from sqlalchemy import event
 
 from imagestore import leases
-from imagestore.archive import load, save, selection
+from imagestore.archive import load, save
 from imagestore.errors import ConflictError, ImageNotFoundError, LeaseExpiredError
+from imagestore.sql.engine import create_engine
 from imagestore.store import Store
 from imagestore.testing.makers import make_config, make_layer
 from tests.archives.saved import FAMILY
@@ -49,6 +52,21 @@ class Meeting(io.BytesIO):
             do, self._do = self._do, None
             do()
         return written
+
+
+@pytest.fixture
+def meeting(family):
+    """A store of a host, and what others do, one after the other, whenever a snapshot of it ends."""
+    engine = create_engine(family.engine.url)
+    work: list[Callable[[], object]] = []
+
+    @event.listens_for(engine, "rollback")
+    def meet(_connection):
+        if work:
+            work.pop()()
+
+    yield Store(engine, content=family.content), work
+    engine.dispose()
 
 
 class TestWhatIsWrittenTo:
@@ -132,43 +150,41 @@ class TestOthersAtWork:
             assert family.layers.map() == {}
             load(family, FAMILY)
 
-    def test_what_is_deleted_before_it_is_held_is_not_there(self, family, monkeypatch):
-        self.after_the_first_look(monkeypatch, lambda: family.delete(family.references.get("left:1")))
+    def test_what_is_deleted_before_it_is_held_is_not_there(self, family, meeting):
+        store, met = meeting
+        met.append(lambda: family.delete(family.references.get("left:1")))
         with pytest.raises(LookupError, match="No such image: left"):
-            save(family, ["base:1", "left"], io.BytesIO())
-        assert family.leases.page() == []
+            save(store, ["base:1", "left"], io.BytesIO())
+        assert met == family.leases.page() == []
 
-    def test_a_name_that_moves_before_it_is_held_means_the_other_image(self, family, monkeypatch, archive):
+    def test_a_name_that_moves_before_it_is_held_means_the_other_image(self, family, meeting):
         left, right = (family.references.get(name) for name in ("left:1", "right:1"))
+        store, met = meeting
 
         def move():
             family.references.add_tag("left:1", right, force=True)
             family.delete(left)
 
-        self.after_the_first_look(monkeypatch, move)
+        met.append(move)
         moved, expected = io.BytesIO(), io.BytesIO()
-        save(family, ["left:1"], moved)
-        save(family, ["left:1"], expected)
+        save(store, ["left:1"], moved)
+        save(store, ["left:1"], expected)
+        assert met == []
         assert moved.getvalue() == expected.getvalue()
         assert f"{right.hex}.json".encode() in moved.getvalue()
 
-    def after_the_first_look(self, monkeypatch, do):
-        find = selection._find
-        met: list[bool] = []
+    def test_a_name_that_never_stays_is_an_error(self, family, meeting):
+        store, met = meeting
 
-        def look(*arguments):
-            found = find(*arguments)
-            if not met:
-                met.append(True)
-                do()
-            return found
+        def move():
+            with family.lease() as lease:
+                layer = family.layers.register(io.BytesIO(make_layer(f"layer {len(met)}")), lease=lease)
+                family.references.add_tag("left:1", family.create(make_config(layers=[layer.diff_id])), force=True)
 
-        monkeypatch.setattr(selection, "_find", look)
-
-    def test_names_that_never_stay_are_an_error(self, family, monkeypatch):
-        monkeypatch.setattr(selection, "_hold", lambda *_: [])
+        met += [move] * 10
         with pytest.raises(ConflictError, match="try again"):
-            save(family, NAMES, io.BytesIO())
+            save(store, ["left:1"], io.BytesIO())
+        assert met == family.leases.page() == []
 
     def test_a_lease_that_is_ended_ends_the_save(self, family):
         def end():
