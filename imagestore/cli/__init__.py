@@ -13,6 +13,7 @@
     loading     load
     saving      save
     archives    inspect-archive
+    sources     where an archive comes from: a path, or standard input; --platform
     limits      how much an archive may ask for: --limit
     docker      import-docker, export-docker
     lineage     bases, derived, du, layers

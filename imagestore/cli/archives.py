@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 import click
 
-from imagestore.cli.errors import ERROR, FOUND, tell
+from imagestore.cli.errors import FOUND
 from imagestore.cli.limits import limited
 from imagestore.cli.output import format_option, write_json_lines, write_lines, write_table
 from imagestore.cli.program import AnyPath
 from imagestore.cli.sizes import human_size
+from imagestore.cli.sources import platform_option, source_of
 from imagestore.cli.style import Style
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @click.argument("file", type=AnyPath())
 @click.option("--verify", is_flag=True, help="Read all layers, too, and compare their digests.")
 @click.option("--no-trunc", is_flag=True, help='Whole IDs, with "sha256:".')
-@click.option("--platform", metavar="OS/ARCH", help="Of an OCI layout that has images for several: linux/arm64, say.")
+@platform_option
 @limited
 @format_option
 def inspect_archive(
@@ -43,13 +43,7 @@ def inspect_archive(
     """
     from imagestore.archive.inspecting import inspect
 
-    source: str | BinaryIO = file
-    if file == "-":
-        if sys.stdin is None or sys.stdin.isatty():
-            tell("nothing comes from standard input: name a file, or write an archive into a pipe")
-            return ERROR
-        source = sys.stdin.buffer
-    found = inspect(source, platform=platform, limits=limits, verify=verify)
+    found = inspect(source_of(file), platform=platform, limits=limits, verify=verify)
     style = Style(format_, quiet=False, no_trunc=no_trunc)
     if format_ == "json":
         write_json_lines(_objects(found, style))

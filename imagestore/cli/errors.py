@@ -7,6 +7,7 @@ mistake of ours, and has its traceback.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from typing import Final
@@ -89,6 +90,11 @@ def _text(error: Exception) -> str | None:
         if isinstance(error, SQLAlchemyError):
             return str(error)
     return None
+
+
+def raise_broken_pipes() -> None:
+    """From now on a reader that goes is an error, and no end of the process, so that leases end."""
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
 
 
 def drop_output() -> None:

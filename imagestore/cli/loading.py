@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,11 +9,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from imagestore.cli.errors import ERROR, failure, tell
+from imagestore.cli.errors import failure, raise_broken_pipes
 from imagestore.cli.limits import limited
 from imagestore.cli.location import Location
 from imagestore.cli.output import printable_json, write_lines
 from imagestore.cli.program import AnyPath
+from imagestore.cli.sources import platform_option, source_of
 
 if TYPE_CHECKING:
     from imagestore.archive.limits import Limits
@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 @click.option(
     "--json", "as_json", is_flag=True, help="Write what the daemon's API does: JSON messages, also of progress."
 )
-@click.option("--platform", metavar="OS/ARCH", help="Of an OCI layout that has images for several: linux/arm64, say.")
+@platform_option
 @limited
 @click.pass_obj
-def load(location: Location, file: str, quiet: bool, as_json: bool, platform: str | None, limits: Limits) -> int | None:
+def load(location: Location, file: str, quiet: bool, as_json: bool, platform: str | None, limits: Limits) -> None:
     """Load the images of an archive, with their layers and tags.
 
     FILE is what "docker save" and others write, or an OCI image layout, a tar or a folder; plain or compressed with gzip, bzip2, xz or
@@ -45,19 +45,15 @@ def load(location: Location, file: str, quiet: bool, as_json: bool, platform: st
       docker save app:1 | imagestore load
       curl -s https://example.org/app.tar.zst | imagestore load --limit layer=20GiB
     """
-    if file == "-" and (sys.stdin is None or sys.stdin.isatty()):
-        tell("requested load from stdin, but stdin is empty: name a file with -i, or write an archive into a pipe")
-        return ERROR
+    source = source_of(file)
     from imagestore.archive.loading import load as load_archive
 
-    source = sys.stdin.buffer if file == "-" else file
-    signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # so that a reader that goes is an error, and the lease ends
+    raise_broken_pipes()
     with (
         location.open(create=True, with_content=True) as store,
         _messages(quiet=quiet) if as_json else _lines(quiet=quiet) as report,
     ):
         load_archive(store, source, platform=platform, limits=limits, report=report)
-    return None
 
 
 @contextmanager

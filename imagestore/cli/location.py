@@ -83,10 +83,10 @@ class Location:
         from imagestore.layers import content_beside
 
         try:
-            beside = content_beside(self._url())
-        except UnusableContentError as error:  # a database that is no file has none beside it
+            with naming_content():
+                beside = content_beside(self._url())
+        except UnusableContentError:  # a database that is no file has none beside it
             if create:
-                error.add_note("on the command line that is --content DIR, or IMAGESTORE_CONTENT")
                 raise
             return None
         return beside if create or beside.identity is not None else None
@@ -95,6 +95,18 @@ class Location:
         from sqlalchemy import URL
 
         return URL.create("sqlite", database=str(_default_file())) if self.url is None else self.url
+
+
+@contextmanager
+def naming_content() -> Iterator[None]:
+    """Let an `UnusableContentError` of the block say how a folder is named here."""
+    from imagestore.errors import UnusableContentError
+
+    try:
+        yield
+    except UnusableContentError as error:
+        error.add_note("on the command line that is --content DIR, or IMAGESTORE_CONTENT")
+        raise
 
 
 def _shown(url: str) -> str:

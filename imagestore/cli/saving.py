@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from typing import TYPE_CHECKING
 
 import click
 
-from imagestore.cli.errors import ERROR, drop_output, tell
-from imagestore.cli.location import Location
+from imagestore.cli.errors import ERROR, drop_output, raise_broken_pipes, tell
+from imagestore.cli.location import Location, naming_content
 from imagestore.cli.program import AnyPath, image_term
 
 if TYPE_CHECKING:
@@ -52,19 +51,15 @@ def save(
         tell("cowardly refusing to save to a terminal. Use the -o flag or redirect")
         return ERROR
     from imagestore.archive.saving import save, save_to
-    from imagestore.errors import UnusableContentError
 
-    with location.open(with_content=True) as store:
+    with location.open(with_content=True) as store, naming_content():
         try:
             if output is not None:
                 save_to(store, images, output, format=format_, compression=compression)
                 return None
-            signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # so that a reader that goes is an error, and the lease ends
+            raise_broken_pipes()
             save(store, images, sys.stdout.buffer, format=format_, compression=compression)
             sys.stdout.flush()
-        except UnusableContentError as error:
-            error.add_note("on the command line that is --content DIR, or IMAGESTORE_CONTENT")
-            raise
         except BrokenPipeError:  # which click would pass over in silence
             tell("standard output was closed before the archive was whole: Broken pipe")
             drop_output()

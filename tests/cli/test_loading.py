@@ -134,7 +134,7 @@ def test_a_terminal_gives_no_archive(place):
     for command in (["load"], ["inspect-archive", "-"]):
         out, err = process(options if command == ["load"] else [], *command, stdin=theirs).communicate()
         assert out == b""
-        assert b"stdin is empty" in err or b"nothing comes from standard input" in err
+        assert f"requested {command[0]} from stdin, but stdin is empty: name a file".encode() in err
     os.close(ours)
     os.close(theirs)
 
