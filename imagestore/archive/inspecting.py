@@ -11,10 +11,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import BinaryIO, Final, NamedTuple
 
+from imagestore.archive.bodies import Kept
 from imagestore.archive.limits import Limits
 from imagestore.archive.loading import read_archive
 from imagestore.archive.platforms import Platform
-from imagestore.archive.source import Kept, opened
+from imagestore.archive.source import opened
 from imagestore.archive.taking import LayerFile, check_diff_id, compression_of, measure, read_layer
 from imagestore.archive.tree import Body
 from imagestore.digest import ChainID, ImageID, chain_id

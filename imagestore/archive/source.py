@@ -6,22 +6,20 @@ is handed on while it passes, and only what is small or is JSON is set aside on 
 
 from __future__ import annotations
 
-import hashlib
 import io
 import os
-import stat
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, BinaryIO, Final, cast
+from typing import BinaryIO, Final, cast
 
+from imagestore.archive.bodies import Kept, OnDisk, Passed, Slice, Unreadable, pass_on
 from imagestore.archive.limits import Limits
 from imagestore.archive.tar import FOLDER, REGULAR, SYMLINK, Member, Members
 from imagestore.archive.tree import Body, File, Folder, Tree
-from imagestore.content.reading import compression, plain
+from imagestore.content.reading import compression, plain, read_up_to
 from imagestore.content.tar import BLOCK, HeaderError, check_sum
 from imagestore.errors import (
     ArchiveLimitError,
@@ -38,6 +36,8 @@ Keep = Callable[[BinaryIO, str, int], WrittenLayer]
 
 _SMALL: Final = 64 << 10
 _CHUNK: Final = 1 << 20
+_ALGORITHMS: Final = ("sha256", "sha384", "sha512")
+_NO_LAYER: Final = "it is no layer: neither a tar nor compressed with gzip, bzip2, xz or zstd"
 _NAMES: Final = 10_000  # that are looked up once, though they are met again
 
 
@@ -66,7 +66,7 @@ class Archive:
             InvalidArchiveError: there is none; in the daemon's words, but for the folder into which that unpacks.
         """
         body = self.named(path)
-        if isinstance(body, _Absent):
+        if isinstance(body, Unreadable):
             raise body.error
         return body
 
@@ -80,10 +80,10 @@ class Archive:
         if isinstance(node, File):
             return node.body
         if node is None:
-            return _Absent("missing-blob", f"open {shortened(found)}: no such file or directory")
+            return Unreadable("missing-blob", f"open {shortened(found)}: no such file or directory")
         if isinstance(node, Folder):
-            return _Absent("unsafe-path", f"read {shortened(found) or '.'}: is a directory")
-        return _Absent("unsafe-path", f"open {shortened(found)}: not a regular file")
+            return Unreadable("unsafe-path", f"read {shortened(found) or '.'}: is a directory")
+        return Unreadable("unsafe-path", f"open {shortened(found)}: not a regular file")
 
     def read(self, path: str) -> bytes:
         """The document that a name leads to, whole.
@@ -100,10 +100,8 @@ class Archive:
             raise ArchiveLimitError(
                 "documents", self.limits.documents, f"the documents up to {shortened(path)} have {self._read} bytes"
             )
-        with body.open() as stream, io.BytesIO() as taken:
-            while taken.tell() < body.size and (more := stream.read(body.size - taken.tell())):
-                taken.write(more)
-            data = taken.getvalue()
+        with body.open() as stream:
+            data = read_up_to(stream, body.size)
         if len(data) != body.size:
             raise InvalidArchiveError(
                 "truncated", f"{shortened(path)} breaks off after {len(data)} bytes: unexpected EOF"
@@ -115,7 +113,7 @@ class Archive:
 def opened(
     source: BinaryIO | str | os.PathLike[str],
     limits: Limits,
-    keep: Keep | None = None,
+    keep: Keep,
     alive: Callable[[], None] = lambda: None,
 ) -> Iterator[Archive]:
     """An archive, to be read within the block.
@@ -123,7 +121,7 @@ def opened(
     Args:
         source: a tar, plain or compressed with gzip, bzip2, xz or zstd, open at its beginning; or the path of one, or of a folder.
         limits: how much it may ask for.
-        keep: what takes the layers of a pipe; None: they are passed over.
+        keep: what takes the layers of a pipe.
         alive: is called often while a pipe is read, which may take long.
 
     Raises:
@@ -144,92 +142,13 @@ def opened(
         return
     start = _tell(source)
     if start is not None:
-        first = source.read(BLOCK)
+        first = read_up_to(source, BLOCK)
         source.seek(start)
         if compression(first) is None:
             yield Archive(_file_tree(source, limits), limits)
             return
     with tempfile.TemporaryFile() as aside:
         yield Archive(_pipe_tree(source, limits, keep, alive, aside), limits)
-
-
-class Slice:
-    """A part of a file that can be sought in."""
-
-    def __init__(self, file: BinaryIO, offset: int, size: int) -> None:
-        self._file = file
-        self._offset = offset
-        self.size = size
-
-    def open(self) -> BinaryIO:
-        """The bytes; each read seeks before, so that several may be open in turn."""
-        return cast("BinaryIO", _Part(self._file, self._offset, self.size))
-
-
-class Kept:
-    """What has been handed on while it passed in a pipe, whose bytes are not here any more.
-
-    Attributes:
-        size: bytes that it had.
-        compression: with what it was compressed; None: it was plain.
-        digests: of its bytes, by algorithm.
-    """
-
-    def __init__(
-        self,
-        size: int,
-        compression: str | None = None,
-        digests: Mapping[str, str] = MappingProxyType({}),
-        outcome: WrittenLayer | InvalidError | None = None,
-    ) -> None:
-        self.size = size
-        self.compression = compression
-        self.digests = digests
-        self._outcome = outcome
-
-    def layer(self) -> WrittenLayer:
-        """The layer that it is.
-
-        Raises:
-            InvalidLayerError, LayerTooLargeError: it is none.
-        """
-        if isinstance(self._outcome, WrittenLayer):
-            return self._outcome
-        raise self._outcome or InvalidLayerError(
-            "it is no layer: neither a tar nor compressed with gzip, bzip2, xz or zstd"
-        )
-
-    def open(self) -> BinaryIO:
-        """Refuse.
-
-        Raises:
-            InvalidArchiveError: always.
-        """
-        raise InvalidArchiveError("schema", f"a file of {self.size} bytes in which a document should be is none")
-
-
-class HashedStream:
-    """A stream that is hashed as it is read, by each of some algorithms."""
-
-    def __init__(self, stream: BinaryIO, algorithms: Iterable[str]) -> None:
-        self._stream = stream
-        self._hashes: dict[str, Any] = {algorithm: hashlib.new(algorithm) for algorithm in algorithms}
-
-    def read(self, size: int) -> bytes:
-        """The next bytes, at most so many; none at the end."""
-        data = self._stream.read(size)
-        for digest in self._hashes.values():
-            digest.update(data)
-        return data
-
-    def drain(self) -> None:
-        """Read what nobody has wanted, for the digests."""
-        while self._hashes and self.read(_CHUNK):
-            pass
-
-    def digests(self) -> dict[str, str]:
-        """The digests of what was read, by algorithm."""
-        return {algorithm: digest.hexdigest() for algorithm, digest in self._hashes.items()}
 
 
 def _file_tree(file: BinaryIO, limits: Limits) -> Tree:
@@ -240,31 +159,36 @@ def _file_tree(file: BinaryIO, limits: Limits) -> Tree:
     file.seek(start)
     members = Members(file, is_seekable=True)
     for member in members:
-        body = Slice(file, start + members.position, member.size) if member.kind == REGULAR else None
-        tree.add(member, _Sparse(member) if member.is_sparse and body else body)
+        body: Body | None = None
+        if member.kind == REGULAR:
+            body = _sparse(member) if member.is_sparse else Slice(file, start + members.position, member.size)
+        tree.add(member, body)
     return tree
 
 
-def _pipe_tree(pipe: BinaryIO, limits: Limits, keep: Keep | None, alive: Callable[[], None], aside: BinaryIO) -> Tree:
+def _pipe_tree(pipe: BinaryIO, limits: Limits, keep: Keep, alive: Callable[[], None], aside: BinaryIO) -> Tree:
     tree = Tree(limits)
     stream = _Plain(pipe, limits, alive)
     members = Members(cast("BinaryIO", stream), is_seekable=False)
     for member in members:
         body: Body | None = None
         if member.kind == REGULAR:
-            body = _Sparse(member) if member.is_sparse else _set_aside(member, members, limits, keep, aside)
+            body = _sparse(member) if member.is_sparse else _set_aside(member, members, limits, keep, aside)
         tree.add(member, body)
     stream.finish()
     return tree
 
 
-def _set_aside(member: Member, members: Members, limits: Limits, keep: Keep | None, aside: BinaryIO) -> Body:
-    first = _read_up_to(members, BLOCK)
+def _set_aside(member: Member, members: Members, limits: Limits, keep: Keep, aside: BinaryIO) -> Body:
+    first = read_up_to(cast("BinaryIO", members), BLOCK)
     kind = compression(first)
     if member.size > _SMALL and (kind or _begins_tar(first)):
-        return _kept(member, kind, _Rest(first, members), keep)
+        stream = cast("BinaryIO", _Rest(first, members))
+        algorithms = [each for each in _ALGORITHMS if f"/{each}/" in f"/{member.name}"]
+        passed = pass_on(stream, lambda layer: keep(layer, member.name, member.size), algorithms, is_plain=kind is None)
+        return Kept(member.name, member.size, kind, passed)
     if member.size > max(limits.document, _SMALL):
-        return Kept(member.size)
+        return Kept(member.name, member.size, kind, Passed(InvalidLayerError(_NO_LAYER), {}))
     offset = aside.seek(0, os.SEEK_END)
     if offset + member.size > limits.documents:
         raise ArchiveLimitError(
@@ -278,24 +202,10 @@ def _set_aside(member: Member, members: Members, limits: Limits, keep: Keep | No
     return Slice(aside, offset, member.size)
 
 
-def _kept(member: Member, kind: str | None, rest: _Rest, keep: Keep | None) -> Kept:
-    if keep is None:
-        return Kept(member.size, kind)
-    wanted = ("sha256", "sha384", "sha512") if kind else ("sha384", "sha512")  # a plain layer's sha256 is its diff ID
-    algorithms = [algorithm for algorithm in wanted if f"/{algorithm}/" in f"/{member.name}"]
-    stream = HashedStream(cast("BinaryIO", rest), algorithms)
-    outcome: WrittenLayer | InvalidError
-    try:
-        outcome = keep(cast("BinaryIO", stream), member.name, member.size)
-    except InvalidArchiveError:
-        raise  # it is the archive that breaks off
-    except InvalidError as error:
-        outcome = error  # which matters if an image names it
-    stream.drain()
-    digests = stream.digests()
-    if kind is None and isinstance(outcome, WrittenLayer):
-        digests["sha256"] = outcome.diff_id.partition(":")[2]
-    return Kept(member.size, kind, digests, outcome)
+def _sparse(member: Member) -> Body:
+    """A file whose holes are left out, which is nothing that an image has."""
+    what = f"{shortened(member.name)} is a sparse file: write the archive without tar's --sparse"
+    return Unreadable("corrupt-layer", what, member.size)
 
 
 class _Rest:
@@ -329,69 +239,10 @@ def _folder_tree(folder: Path, limits: Limits) -> Tree:
                     size = entry.stat(follow_symlinks=False).st_size
                     total += size
                     _check_size(total, limits)
-                    tree.add(Member(REGULAR, name, "", size, False), _OnDisk(Path(entry.path), size))
+                    tree.add(Member(REGULAR, name, "", size, False), OnDisk(Path(entry.path), size))
                 else:
                     tree.add(Member(b"6", name, "", 0, False))
     return tree
-
-
-class _OnDisk:
-    def __init__(self, path: Path, size: int) -> None:
-        self._path = path
-        self.size = size
-
-    def open(self) -> BinaryIO:
-        descriptor = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            os.close(descriptor)
-            raise InvalidArchiveError("unsafe-path", f"open {self._path.name}: not a regular file")
-        return os.fdopen(descriptor, "rb")
-
-
-class _Sparse:
-    """A file whose holes are left out, which is nothing that an image has."""
-
-    def __init__(self, member: Member) -> None:
-        self._member = member
-        self.size = member.size
-
-    def open(self) -> BinaryIO:
-        raise InvalidArchiveError(
-            "corrupt-layer",
-            f"{shortened(self._member.name)} is a sparse file: write the archive without tar's --sparse",
-        )
-
-
-class _Absent:
-    """Of a name that leads to no file."""
-
-    size = 0
-
-    def __init__(self, reason: str, message: str) -> None:
-        self.error = InvalidArchiveError(reason, message)
-
-    def open(self) -> BinaryIO:
-        raise self.error
-
-
-class _Part(io.RawIOBase):
-    def __init__(self, file: BinaryIO, offset: int, size: int) -> None:
-        self._file = file
-        self._at = offset
-        self._end = offset + size
-
-    def readable(self) -> bool:
-        return True
-
-    def read(self, size: int = -1, /) -> bytes:
-        left = self._end - self._at
-        wanted = left if size < 0 else min(size, left)
-        if not wanted:
-            return b""
-        self._file.seek(self._at)
-        data = self._file.read(wanted)
-        self._at += len(data)
-        return data
 
 
 class _Plain:
@@ -446,13 +297,6 @@ def _begins_tar(first: bytes) -> bool:
     except (HeaderError, IndexError):
         return not first.strip(b"\0")
     return len(first) == BLOCK
-
-
-def _read_up_to(members: Members, size: int) -> bytes:
-    data = b""
-    while len(data) < size and (more := members.read(size - len(data))):
-        data += more
-    return data
 
 
 def _is_binary(source: object) -> bool:

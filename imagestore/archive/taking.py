@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
-from typing import BinaryIO, Final, NamedTuple, Protocol, cast
+from typing import BinaryIO, Final, NamedTuple, Protocol
 
+from imagestore.archive.bodies import Kept, pass_on
 from imagestore.archive.limits import Limits
-from imagestore.archive.source import HashedStream, Kept
 from imagestore.archive.tree import Body
-from imagestore.content.reading import Registered, compression
+from imagestore.content.reading import Registered, compression, read_up_to
 from imagestore.digest import ChainID, ImageID
 from imagestore.errors import ArchiveLimitError, InvalidArchiveError, InvalidLayerError, LayerTooLargeError
 from imagestore.gojson import quoted, shortened
@@ -107,10 +107,25 @@ def read_layer(file: LayerFile, write: Callable[[BinaryIO], WrittenLayer]) -> Wr
         ArchiveLimitError: they are more than a limit allows.
         InvalidLayerError: they are no layer.
     """
-    try:
-        return _read_layer(file, write)
-    except LayerTooLargeError as error:
-        raise ArchiveLimitError.of(error, shortened(file.name)) from error
+    body, wanted = file.body, file.digest
+    algorithm = wanted.partition(":")[0]
+    if isinstance(body, Kept):
+        outcome, digests = body.passed
+    else:
+        is_plain = compression_of(body) is None
+        with body.open() as stream:
+            outcome, digests = pass_on(stream, write, [algorithm] if wanted else [], is_plain=is_plain)
+    if algorithm in digests:  # first, as another digest says more than damage
+        _check_digest(wanted, f"{algorithm}:{digests[algorithm]}")
+    if isinstance(outcome, LayerTooLargeError):
+        raise ArchiveLimitError.of(outcome, shortened(file.name)) from outcome
+    if isinstance(outcome, InvalidLayerError):
+        raise outcome
+    if wanted and algorithm not in digests:
+        raise InvalidArchiveError(
+            "unsupported-digest", f"{wanted} cannot be verified in a pipe: load the archive from a file"
+        )
+    return outcome
 
 
 def measure(stream: BinaryIO, limits: Limits) -> WrittenLayer:
@@ -148,44 +163,9 @@ def compression_of(body: Body) -> str | None:
     if isinstance(body, Kept):
         return body.compression
     with body.open() as stream:
-        return compression(stream.read(_BEGINNING))
+        return compression(read_up_to(stream, _BEGINNING))
 
 
-def _read_layer(file: LayerFile, write: Callable[[BinaryIO], WrittenLayer]) -> WrittenLayer:
-    body, digest = file.body, file.digest
-    if isinstance(body, Kept):
-        if body.digests:
-            _check_digest(digest, body.digests)
-        written = body.layer()
-        _check_digest(digest, body.digests)
-        return written
-    algorithm = digest.partition(":")[0]
-    # The digest of a plain layer is its diff ID.
-    is_enough = algorithm == "sha256" and compression_of(body) is None
-    with body.open() as stream:
-        hashed = HashedStream(stream, [algorithm] if digest and not is_enough else [])
-        try:
-            written = write(cast("BinaryIO", hashed))
-        except (InvalidLayerError, LayerTooLargeError):
-            with body.open() as again:
-                whole = HashedStream(again, [algorithm] if digest else [])
-                whole.drain()
-                _check_digest(digest, whole.digests())  # which says more
-            raise
-        hashed.drain()
-    _check_digest(digest, {"sha256": written.diff_id.partition(":")[2]} if is_enough else hashed.digests())
-    return written
-
-
-def _check_digest(wanted: str, found: Mapping[str, str]) -> None:
-    if not wanted:
-        return
-    algorithm = wanted.partition(":")[0]
-    if algorithm not in found:
-        raise InvalidArchiveError(
-            "unsupported-digest", f"{wanted} cannot be verified in a pipe: load the archive from a file"
-        )
-    if f"{algorithm}:{found[algorithm]}" != wanted:
-        raise InvalidArchiveError(
-            "digest-mismatch", f"the bytes of {wanted} have the digest {algorithm}:{found[algorithm]}"
-        )
+def _check_digest(wanted: str, found: str) -> None:
+    if found != wanted:
+        raise InvalidArchiveError("digest-mismatch", f"the bytes of {wanted} have the digest {found}")

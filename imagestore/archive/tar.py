@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from typing import BinaryIO, Final, NamedTuple
 
+from imagestore.content.reading import read_up_to
 from imagestore.content.tar import (
     BLOCK,
     GLOBAL,
@@ -167,9 +168,7 @@ class Members:
         return data[:size]
 
     def _read_up_to(self, size: int) -> bytes:
-        data = b""
-        while len(data) < size and (more := self._stream.read(size - len(data))):
-            data += more
+        data = read_up_to(self._stream, size)
         self.position += len(data)
         return data
 

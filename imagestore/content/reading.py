@@ -36,6 +36,7 @@ _MAGIC: Final = (
     ("xz", re.compile(rb"\xfd7zXZ\0")),
     ("zstd", re.compile(rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18....", re.DOTALL)),  # a frame, or one to be skipped
 )
+_MAGIC_LENGTH: Final = 8
 _TOO_MUCH: Final = ("requires too much memory", "Memory usage limit")  # in the words of zstd and of lzma
 
 
@@ -97,9 +98,8 @@ def plain(stream: BinaryIO, window: int = WINDOW, *, subject: str = "layer") -> 
 
     Source: moby's ``archive.DecompressStream``.
     """
-    first = _read(stream, _PIECE)
-    while first and len(first) < 8 and (more := _read(stream, _PIECE)):
-        first += more
+    first = read_up_to(stream, _MAGIC_LENGTH)
+    first += _read(stream, _PIECE)
     kind = compression(first)
     if kind is None:
         while first:
@@ -107,6 +107,17 @@ def plain(stream: BinaryIO, window: int = WINDOW, *, subject: str = "layer") -> 
             first = _read(stream, _CHUNK)
         return
     yield from _decompressed(kind, first, stream, window, subject)
+
+
+def read_up_to(stream: BinaryIO, size: int) -> bytes:
+    """So many bytes of a stream that may give less at once; fewer at its end alone."""
+    data = _read(stream, size)
+    if len(data) in (0, size):
+        return data
+    pieces = bytearray(data)
+    while len(pieces) < size and (more := _read(stream, size - len(pieces))):
+        pieces += more
+    return bytes(pieces)
 
 
 def compression(data: bytes) -> str | None:

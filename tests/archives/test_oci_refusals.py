@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from imagestore.archive.loading import load
+from imagestore.digest import Digest
 from imagestore.errors import InvalidArchiveError, InvalidLayerError
 from imagestore.testing.makers import make_config, make_layer
 from tests.archives.conftest import Pipe
@@ -59,6 +60,11 @@ def with_config(data, layers=0):
     return made.add(
         made.manifest(made.blob(CONFIG, data), [made.blob(LAYER, make_layer(place)) for place in range(layers)])
     )
+
+
+def stored(data):
+    """In gzip, and as long as before."""
+    return gzip.compress(data, compresslevel=0)
 
 
 def with_layer(data, **members):
@@ -227,10 +233,35 @@ def test_messages_show_the_beginning_of_what_is_long_or_odd(sqlite_stocked, text
 
 def test_the_bytes_of_a_blob_are_those_of_its_digest(refusal):
     for place in range(3):
-        made = sound()
+        made = Layout()
+        made.add(made.image(layers=()))
+        made.add(made.nested())
         name = [name for name in made.files if name.startswith("blobs/")][place]
         made.files[name] = made.files[name].replace(b"a", b"b")
         assert refusal(made) == "digest-mismatch"
+
+
+@pytest.mark.parametrize("size", [1000, 100_000], ids=["set aside in a pipe", "read as it passes"])
+@pytest.mark.parametrize(
+    ("algorithm", "pack", "place", "reason"),
+    [
+        ("sha256", bytes, 700, "digest-mismatch"),
+        ("sha256", bytes, 0, "corrupt-layer"),  # a plain layer's digest is its diff ID, which this has not
+        ("sha512", bytes, 700, "digest-mismatch"),
+        ("sha512", bytes, 0, "digest-mismatch"),
+        ("sha256", stored, 100, "digest-mismatch"),
+        ("sha256", stored, -1, "digest-mismatch"),
+    ],
+)
+def test_a_damaged_layer_is_told_alike_wherever_it_is_read(refusal, size, algorithm, pack, place, reason):
+    made = Layout()
+    tar = make_layer(size=size)
+    data = bytearray(pack(tar))
+    layer = made.blob(LAYER, bytes(data), algorithm=algorithm)
+    data[place] ^= 1
+    made.files[path(layer)] = bytes(data)
+    made.add(made.manifest(made.blob(CONFIG, make_config(layers=[str(Digest.from_bytes(tar))])), [layer]))
+    assert refusal(made) == reason
 
 
 def test_a_folder_or_a_link_to_nowhere_is_no_blob(refusal):
