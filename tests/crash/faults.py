@@ -55,16 +55,21 @@ def ended_after(connection: psycopg.Connection, run: Callable[[], object]) -> No
 
 
 class Fault:
-    """What has become of a fault: ``statement`` is the one that it has met, None as long as it has not come to it."""
+    """What has become of a fault.
+
+    Attributes:
+        statement: the one that it has met, None as long as it has not come to it.
+        left: how many more come before, and that one.
+    """
 
     def __init__(self, number: int, strike: Strike) -> None:
         self.statement: str | None = None
-        self._left = number
+        self.left = number
         self._strike = strike
 
     def meet(self, connection: Any, text: str, run: Callable[[], object]) -> object:
-        self._left -= 1
-        if self._left:
+        self.left -= 1
+        if self.left:
             return run()
         self.statement = text
         return self._strike(connection, run)

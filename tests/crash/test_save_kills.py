@@ -15,8 +15,8 @@ from imagestore.sql.engine import create_engine
 from imagestore.store import Store
 from imagestore.testing.makers import make_config, make_layer
 from imagestore.verify import verify
+from tests.crash.archiver import NAMES
 from tests.crash.killed import kill_while_writing
-from tests.crash.saver import NAMES
 from tests.crash.sessions import end_sessions
 from tests.crash.test_kills import REPOSITORY
 
@@ -36,7 +36,7 @@ def test_a_saver_is_killed(url, tmp_path, moments):
     folder = tmp_path / "saved"
     folder.mkdir()
     path = folder / "app.tar"
-    command = [sys.executable, "-m", "tests.crash.saver", url, content, path]
+    command = [sys.executable, "-m", "tests.crash.archiver", "save", url, content, path]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1, cwd=REPOSITORY
     ) as process:
