@@ -1,4 +1,4 @@
-"""Docker's archives, made in memory: of any files, and of images with a manifest.json."""
+"""Archives made in memory: of any files, and docker's of images with a manifest.json."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from imagestore.testing.makers import make_config, make_layer
 HISTORY = {"created": "2020-01-01T00:00:00Z", "created_by": "step"}
 
 
-def tar(files, *, format=tarfile.USTAR_FORMAT):
-    """A tar of bytes by name, of `tarfile.TarInfo`, and of folders, whose name ends with a slash."""
+def tar(files):
+    """A tar of bytes by name, of `tarfile.TarInfo`, and of folders, whose name ends with a slash; of pairs, where a name comes twice."""
     stream = io.BytesIO()
-    with tarfile.open(fileobj=stream, mode="w", format=format) as made:
+    with tarfile.open(fileobj=stream, mode="w") as made:
         for name, data in files.items() if isinstance(files, dict) else files:
             if isinstance(data, tarfile.TarInfo):
                 data.name = name
@@ -60,9 +60,9 @@ class Built:
     def id(self, name):
         return str(Digest.from_bytes(self.files[f"{name}.json"]))
 
-    def bytes(self, manifest=None, **options):
+    def bytes(self, manifest=None):
         document = json.dumps(self.items).encode() if manifest is None else manifest
-        return tar({**self.files, "manifest.json": document}, **options)
+        return tar({**self.files, "manifest.json": document})
 
 
 def config_of(name, tars=(), **members):

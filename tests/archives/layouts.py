@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
-import tarfile
 from pathlib import Path
 from typing import Any
 
 from imagestore.digest import Digest
 from imagestore.testing.makers import make_config, make_layer
+from tests.archives.built import tar
 
 INDEX = "application/vnd.oci.image.index.v1+json"
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -45,9 +44,9 @@ class Layout:
     def image(self, name="image", *, layers=("layer",), media_type=LAYER, pack=bytes, config=None, **members):
         """Add the blobs of an image, and return the descriptor of its manifest."""
         tars = [layer if isinstance(layer, bytes) else make_layer(layer) for layer in layers]
-        diff_ids = [str(Digest.from_bytes(tar)) for tar in tars]
+        diff_ids = [str(Digest.from_bytes(each)) for each in tars]
         data = make_config(name, layers=diff_ids, **{"os": "linux", "architecture": "amd64", **(config or {})})
-        return self.manifest(self.blob(CONFIG, data), [self.blob(media_type, pack(tar)) for tar in tars], **members)
+        return self.manifest(self.blob(CONFIG, data), [self.blob(media_type, pack(each)) for each in tars], **members)
 
     def nested(self, *entries, **members):
         return self.blob(INDEX, {"schemaVersion": 2, "manifests": entries}, **members)
@@ -63,7 +62,7 @@ class Layout:
         return {**self.files, "index.json": json.dumps(self.index).encode()}
 
     def tar(self):
-        return tar_of(self.all_files().items())
+        return tar(self.all_files())
 
     def write(self, folder):
         for name, data in self.all_files().items():
@@ -84,14 +83,3 @@ def named(name):
 def on(platform):
     """A platform as descriptors have it."""
     return {"platform": dict(zip(("os", "architecture", "variant"), platform.split("/"), strict=False))}
-
-
-def tar_of(files):
-    """A tar of files, in their order; a name may come twice."""
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w") as tar:
-        for name, data in files:
-            member = tarfile.TarInfo(name)
-            member.size = len(data)
-            tar.addfile(member, io.BytesIO(data))
-    return out.getvalue()

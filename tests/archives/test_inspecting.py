@@ -10,8 +10,9 @@ import pytest
 from imagestore.archive import Limits, inspect, load
 from imagestore.errors import InvalidError
 from imagestore.testing.makers import make_config, make_layer
+from tests.archives.built import tar
 from tests.archives.conftest import Pipe, empty
-from tests.archives.layouts import Layout, named, tar_of
+from tests.archives.layouts import Layout, named
 from tests.archives.recorded import ARCHIVES, cases
 
 CASES = {f"{folder}{case['file']}": case for folder in ("", "oci/") for case in cases(f"{folder}cases.json").values()}
@@ -78,7 +79,7 @@ def test_behind_a_bad_image_it_goes_on():
         for name, tag in (("a", "a:1"), ("b", "b:1"), ("c", "App:1"), ("d", "d:1"))
     ]
     files = {str(each["Config"]): make_config(str(each["Config"]), layers=len(each["Layers"])) for each in manifest}
-    found = inspect(io.BytesIO(tar_of({**files, "manifest.json": json.dumps(manifest).encode()}.items())), verify=True)
+    found = inspect(io.BytesIO(tar({**files, "manifest.json": json.dumps(manifest).encode()})), verify=True)
     assert [[tag.familiar for tag in each.tags] for each in found.images] == [["a:1"], ["b:1"], [], ["d:1"]]
     assert [problem.reason for problem in found.problems] == ["missing-blob", "invalid-reference"]
     (layer,) = found.images[1].layers

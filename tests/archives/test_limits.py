@@ -18,8 +18,9 @@ from imagestore.archive.limits import Limits
 from imagestore.archive.loading import load
 from imagestore.errors import ArchiveLimitError, InvalidArchiveError, InvalidError, InvalidLayerError
 from imagestore.testing.makers import make_layer
+from tests.archives.built import tar
 from tests.archives.conftest import Pipe
-from tests.archives.layouts import Layout, named, tar_of
+from tests.archives.layouts import Layout, named
 
 zstd: Any = import_module("compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd")
 
@@ -179,7 +180,7 @@ def test_an_index_with_a_million_entries_is_too_large(sqlite_stocked, source):
 @sources
 def test_entries_without_anything_are_no_images(sqlite_stocked, source):
     files = {**Layout().files, "index.json": b'{"schemaVersion":2,"manifests":[%s]}' % b",".join([b"{}"] * 100_000)}
-    assert refused(sqlite_stocked, source(tar_of(files.items())), Limits()).reason == "unsupported-media-type"
+    assert refused(sqlite_stocked, source(tar(files)), Limits()).reason == "unsupported-media-type"
 
 
 @sources
@@ -196,7 +197,7 @@ def test_a_manifest_may_name_one_layer_often(sqlite_stocked, source):
 @sources
 def test_deep_json_is_refused(sqlite_stocked, source):
     files = {**Layout().files, "index.json": b"[" * 1_000_000}
-    assert refused(sqlite_stocked, source(tar_of(files.items())), Limits()).reason == "schema"
+    assert refused(sqlite_stocked, source(tar(files)), Limits()).reason == "schema"
 
 
 @sources

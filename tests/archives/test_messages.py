@@ -10,9 +10,10 @@ import pytest
 from imagestore.archive.loading import load
 from imagestore.errors import ImageStoreError
 from imagestore.testing.makers import make_config, make_layer
+from tests.archives.built import tar
 from tests.archives.conftest import Pipe
 from tests.archives.headers import block, records
-from tests.archives.layouts import CONFIG, LAYER, Layout, named, tar_of
+from tests.archives.layouts import CONFIG, LAYER, Layout, named
 
 LONG = "x" * 1_000_000
 ODD = "\U000e0001" * 10_000  # which Go shows in ten letters each
@@ -23,7 +24,7 @@ def docker(config=None, **members):
     """An archive of docker's with a layer that is none of a configuration."""
     item = {"Config": "c", "RepoTags": ["app:1"], "Layers": ["l"], **members}
     files = {"manifest.json": json.dumps([item]).encode(), "c": config or make_config(), "l": make_layer()}
-    return tar_of(files.items())
+    return tar(files)
 
 
 def number(place):
@@ -32,7 +33,7 @@ def number(place):
 
 
 def legacy(document=b"{}", repositories=b"{}"):
-    return tar_of([("a/json", document), ("a/layer.tar", make_layer()), ("repositories", repositories)])
+    return tar([("a/json", document), ("a/layer.tar", make_layer()), ("repositories", repositories)])
 
 
 def oci(config=None, layer_types=(LAYER,), **entry):
@@ -48,7 +49,7 @@ def oci_config(**members):
 
 
 def oci_files(**files):
-    return tar_of({**Layout().add().all_files(), **files}.items())
+    return tar({**Layout().add().all_files(), **files})
 
 
 ARCHIVES = {
@@ -59,8 +60,8 @@ ARCHIVES = {
     "manifest/a tag": docker(make_config(layers=[]), Layers=[], RepoTags=[LONG]),
     "manifest/an odd tag": docker(make_config(layers=[]), Layers=[], RepoTags=[ODD]),
     "manifest/a tag without a tag": docker(make_config(layers=[]), Layers=[], RepoTags=["a/" * 100 + LONG]),
-    "manifest/a number": tar_of([("manifest.json", b'[{"Config":%b}]' % DIGITS.encode())]),
-    "manifest/a key": tar_of([("manifest.json", b'[{"%b":1}' % LONG.encode())]),
+    "manifest/a number": tar([("manifest.json", b'[{"Config":%b}]' % DIGITS.encode())]),
+    "manifest/a key": tar([("manifest.json", b'[{"%b":1}' % LONG.encode())]),
     "configuration/a diff ID": docker(make_config(layers=[LONG])),
     "configuration/an odd diff ID": docker(make_config(layers=[ODD])),
     "configuration/os": docker(make_config(layers=[], os=LONG)),
@@ -93,8 +94,8 @@ ARCHIVES = {
     "oci/os": oci_config(os=LONG),
     "oci/diff ID": oci(make_config(layers=[LONG], os="linux", architecture="amd64")),
     "oci/Size": oci(number({"Size": "digits"})),
-    "tar/a name": tar_of([(LONG, b"")]),
-    "tar/a path": tar_of([("x", b""), ("x/" * 2000 + "y", b"")]),
+    "tar/a name": tar([(LONG, b"")]),
+    "tar/a path": tar([("x", b""), ("x/" * 2000 + "y", b"")]),
     "tar/a target": records(path=b"l", linkpath=b"t/" * 2000) + block(kind=b"1"),
     "tar/a target and a path": records(path=b"p/" * 2000 + b"p", linkpath=b"t/" * 2000) + block(kind=b"1"),
 }

@@ -16,8 +16,9 @@ from imagestore.digest import Digest
 from imagestore.errors import InvalidArchiveError, InvalidError
 from imagestore.testing.makers import make_config
 from imagestore.verify import verify
+from tests.archives.built import tar
 from tests.archives.conftest import Pipe
-from tests.archives.layouts import CONFIG, FULL_NAME, LAYER, MANIFEST, NAME, Layout, named, on, path, tar_of
+from tests.archives.layouts import CONFIG, FULL_NAME, LAYER, MANIFEST, NAME, Layout, named, on, path
 
 ATTESTATION = {"vnd.docker.reference.type": "attestation-manifest"}
 SOURCES: list[Any] = [io.BytesIO, Pipe]
@@ -277,7 +278,7 @@ class TestFiles:
         odd = [("blobs/sha256/" + "x" * 200, b"odd"), ("blobs/md5/../../../y", b"odd"), ("blobs/\udcff", b"odd")]
         right = [(f"./{name}", data) for name, data in reversed(files.items())]
         for source in SOURCES:
-            (found,) = load(sqlite_stocked, source(tar_of([*wrong, *odd, *right])))
+            (found,) = load(sqlite_stocked, source(tar([*wrong, *odd, *right])))
             assert [tag.familiar for tag in found.tags] == ["app:1"]
 
     def test_a_folder_is_a_layout_and_a_layout_below_one_is_not_searched(self, sqlite_stocked, tmp_path):

@@ -293,8 +293,8 @@ def entries():
         "folder over a file": [("app.json/", b"")],
         "folder over a link": [("real/", b""), ("s", link("real")), ("s/", b"")],
     }
-    made = {name: tar([*added, *files], format=tarfile.PAX_FORMAT) for name, added in before.items()}
-    made |= {name: tar([*files, *added], format=tarfile.PAX_FORMAT) for name, added in after.items()}
+    made = {name: tar([*added, *files]) for name, added in before.items()}
+    made |= {name: tar([*files, *added]) for name, added in after.items()}
     for name, manifest in {
         "a manifest that is a link": [("m", as_json(APP.items)), ("manifest.json", link("m"))],
         "a manifest that is a link up": [("m", as_json(APP.items)), ("manifest.json", link("/../../m"))],
