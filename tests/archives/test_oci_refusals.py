@@ -35,7 +35,7 @@ def refusal(request, sqlite_stocked, tmp_path):
         assert len(sqlite_stocked) == 0
         sqlite_stocked.collect()
         assert list(sqlite_stocked.content.names()) == []
-        return "corrupt-layer" if isinstance(caught.value, InvalidLayerError) else caught.value.reason
+        return caught.value.reason if isinstance(caught.value, InvalidArchiveError) else "corrupt-layer"
 
     return refusal
 

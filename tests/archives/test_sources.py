@@ -52,5 +52,5 @@ def test_the_lease_is_kept_while_no_layer_passes(emptied, monkeypatch):
 
     empty = tar({f"file{number}": b"{}" for number in range(20)})
     with pytest.raises(InvalidArchiveError, match="repositories"):
-        load(emptied, Watched(empty))
+        load(emptied, cast("BinaryIO", Watched(empty)))
     assert len(expiries) > 5
