@@ -6,6 +6,7 @@ taking          what the readers of the formats hand images to
 docker          what is in docker's archives: manifest.json, and the layout before 1.10
 oci             what is in an OCI image layout; its documents in descriptors, the choice among platforms in platforms
 source          an archive as a tree of files, from a file, a pipe or a folder
+bodies          the bytes of these files
 tree            where a name leads, as the daemon would have unpacked it
 tar             its members, safely
 messages        what a load tells of itself
