@@ -5,16 +5,17 @@ Everything is checked in the daemon's order, and said in its words.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from hashlib import sha256
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 
 from imagestore import v1
 from imagestore.archive.limits import Limits
 from imagestore.archive.source import Archive
-from imagestore.archive.taking import LayerFile, Taker
+from imagestore.archive.taking import LayerFile, Taker, check_os
 from imagestore.archive.tree import Body
 from imagestore.digest import ImageID
 from imagestore.errors import ArchiveLimitError, InvalidArchiveError, InvalidImageError, InvalidReferenceError
@@ -33,9 +34,11 @@ from imagestore.gojson import (
     shortened,
 )
 from imagestore.gojson.kinds import Kind
-from imagestore.image import HISTORY, IMAGE, V1_IMAGE, History, Image, RootFS
+from imagestore.image import HISTORY, IMAGE, V1_IMAGE, Image, RootFS
 from imagestore.reference import Reference
 from imagestore.references import check_tag
+
+_T = TypeVar("_T")
 
 MANIFEST: Final = "manifest.json"
 REPOSITORIES: Final = "repositories"
@@ -145,8 +148,8 @@ def _check_limits(items: tuple[ManifestItem, ...], limits: Limits) -> None:
 
 
 def _add(archive: Archive, taker: Taker, item: ManifestItem) -> _Loaded:
-    image = _image(archive.read(item.config))
-    _check_os(image.os)
+    image = _worded(Image.from_json, IMAGE, archive.read(item.config))
+    check_os(image.os)
     diff_ids = (image.rootfs.diff_ids if image.rootfs else None) or ()
     _check_layers(item, len(diff_ids))
     taker.add_layers(image, _layer_files(archive, item))
@@ -239,7 +242,7 @@ class _Legacy:
                 continue
             document = self._archive.read(f"{old_id}/json")
             image: _V1 = _decoded(_V1_IMAGE, document)
-            _check_os(image.os)
+            check_os(image.os)
             if image.parent in pending:
                 raise InvalidArchiveError("schema", f"image {shortened(image.parent)} is its own ancestor")
             if not image.parent or image.parent in self.loaded:
@@ -255,10 +258,11 @@ class _Legacy:
         path = f"{old_id}/layer.tar"
         written = self._taker.layer(LayerFile(self._archive.file(path), path), old_id)
         self._taker.link(written, rootfs.chain_id or None)
-        history = (*(parent.history if parent else ()), _step(document))
+        step = _worded(partial(v1.history_from_config, empty_layer=False), V1_IMAGE, document)
+        history = (*(parent.history if parent else ()), step)
         config = v1.make_config_from_v1_config(document, rootfs.append(written.diff_id), history)
         self._check_size(old_id, len(config))
-        image = _image(config)
+        image = _worded(Image.from_json, IMAGE, config)
         image.check_history()
         self._taker.add_image(image)
         if parent is not None:
@@ -292,29 +296,12 @@ def _named(
             yield _tag(reference), loaded[old_id]
 
 
-def _check_os(os: str) -> None:
-    """Refuse what no host with Linux runs (moby's ``checkCompatibleOS``, and what becomes of what passes it)."""
-    if os == "windows":
-        raise InvalidArchiveError("platform", "cannot load windows image on linux")
-    if os not in ("", "linux"):
-        raise InvalidArchiveError(
-            "platform", f"cannot load an image for the operating system {quoted(os)}: only linux is known"
-        )
-
-
-def _image(config: bytes) -> Image:
+def _worded(read: Callable[[bytes], _T], kind: Kind, document: bytes) -> _T:
+    """What is stored of a document. Who reads it for that says the place of what is wrong; the daemon's words take another reading."""
     try:
-        return Image.from_json(config)
+        return read(document)
     except InvalidImageError:
-        draft_in_words(IMAGE, config)
-        raise
-
-
-def _step(document: bytes) -> History:
-    try:
-        return v1.history_from_config(document, empty_layer=False)
-    except InvalidImageError:
-        draft_in_words(V1_IMAGE, document)
+        draft_in_words(kind, document)
         raise
 
 

@@ -26,7 +26,7 @@ from imagestore.archive.descriptors import (
 )
 from imagestore.archive.platforms import DEFAULT, Platform
 from imagestore.archive.source import Archive
-from imagestore.archive.taking import LayerFile, Taker
+from imagestore.archive.taking import LayerFile, Taker, check_os
 from imagestore.errors import ArchiveLimitError, InvalidArchiveError, InvalidImageError, InvalidReferenceError
 from imagestore.gojson import quoted
 from imagestore.image import Image
@@ -79,7 +79,11 @@ class _Group(NamedTuple):
 
 
 class _Layout:
-    """The images of an archive for a platform, each document of an index being read once."""
+    """The images of an archive for a platform.
+
+    An index is read once. Manifests and configurations are read to choose, to check and to load: of all images together they may be
+    more than is to be in memory at once.
+    """
 
     def __init__(self, archive: Archive, wanted: Platform | None) -> None:
         self._archive = archive
@@ -220,10 +224,7 @@ class _Layout:
 
 def _check(image: Image, of: str) -> None:
     """What docker checks of an image's configuration."""
-    if image.os not in ("", "linux"):
-        raise InvalidArchiveError(
-            "platform", f"cannot load {quoted(image.os)} image on linux: the configuration {of} is for that"
-        )
+    check_os(image.os, f" (the configuration {of} says so)")
     try:
         image.check_history()
     except InvalidImageError as error:

@@ -154,6 +154,24 @@ def check_diff_id(place: int, diff_id: str, written: WrittenLayer) -> None:
         )
 
 
+def check_os(os: str, where: str = "") -> None:
+    """Refuse what no host with Linux runs (moby's ``checkCompatibleOS``, and what becomes of what passes it).
+
+    Args:
+        os: of the configuration.
+        where: is added to the message.
+
+    Raises:
+        InvalidArchiveError: always then.
+    """
+    if os == "windows":
+        raise InvalidArchiveError("platform", f"cannot load windows image on linux{where}")
+    if os not in ("", "linux"):
+        raise InvalidArchiveError(
+            "platform", f"cannot load an image for the operating system {quoted(os)}: only linux is known{where}"
+        )
+
+
 def compression_of(body: Body) -> str | None:
     """With what a layer is compressed; None: it is plain.
 
