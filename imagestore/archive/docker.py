@@ -86,8 +86,8 @@ _REPOSITORIES: Final = Map(TEXT_MAP)
 _STEPS: Final = Slice(HISTORY)
 
 
-def load(archive: Archive, taker: Taker) -> None:
-    """Load the images of a manifest.json.
+def read(archive: Archive, taker: Taker) -> None:
+    """Hand on the images of a manifest.json.
 
     Raises:
         InvalidArchiveError: an image cannot be loaded; those before it stay, without parents.
@@ -113,8 +113,8 @@ def load(archive: Archive, taker: Taker) -> None:
         taker.tell("".join(f"Loaded image ID: {each}\n" for each in ids))
 
 
-def load_legacy(archive: Archive, taker: Taker) -> None:
-    """Load the images of the layout before 1.10: a folder each, and the file "repositories".
+def read_legacy(archive: Archive, taker: Taker) -> None:
+    """Hand on the images of the layout before 1.10: a folder each, and the file "repositories".
 
     Raises:
         InvalidArchiveError: an image cannot be loaded, or a name is none; what came before stays.
@@ -124,7 +124,7 @@ def load_legacy(archive: Archive, taker: Taker) -> None:
     legacy = _Legacy(archive, taker)
     for folder in archive.tree.folders():
         with taker.attempt():
-            legacy.load(folder)
+            legacy.read(folder)
     repositories = _decoded(_REPOSITORIES, archive.read(REPOSITORIES), first=True) or {}
     taker.add_tags(_named(repositories, legacy.loaded))
 
@@ -231,8 +231,8 @@ class _Legacy:
         self._taker = taker
         self._made = 0  # bytes of all configurations, each of which repeats those of its ancestors
 
-    def load(self, folder: str) -> None:
-        """Load the image in a folder, and before it those that it was made from (moby's ``legacyLoadImage``)."""
+    def read(self, folder: str) -> None:
+        """Hand on the image in a folder, and before it those that it was made from (moby's ``legacyLoadImage``)."""
         limit = self._archive.limits.layers
         pending = {folder: None}  # each was made from the next
         while pending:

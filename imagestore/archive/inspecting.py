@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import BinaryIO, Final, NamedTuple
 
+from imagestore.archive import formats
 from imagestore.archive.bodies import Kept
 from imagestore.archive.limits import Limits
-from imagestore.archive.loading import read_archive
 from imagestore.archive.platforms import Platform
 from imagestore.archive.source import opened
 from imagestore.archive.taking import LayerFile, check_diff_id, compression_of, measure, read_layer
@@ -103,7 +103,7 @@ def inspect(
     wanted = None if platform is None else Platform.parse(platform)
     looking = _Looking(limits, verify=verify)
     with looking.attempt(), opened(source, limits, looking.keep) as archive:
-        read_archive(archive, looking, wanted)
+        formats.read(archive, looking, wanted)
     return Inspection(tuple(looking.images.values()), tuple(looking.problems))
 
 

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, BinaryIO, Final, NamedTuple, TypeVar, cast
 
 from sqlalchemy import Connection
 
-from imagestore.archive import docker, oci
+from imagestore.archive import formats
 from imagestore.archive.limits import Limits
 from imagestore.archive.messages import Line, Progress, Report
 from imagestore.archive.platforms import Platform
-from imagestore.archive.source import Archive, opened
-from imagestore.archive.taking import LayerFile, Taker, check_diff_id, measure, read_layer
+from imagestore.archive.source import opened
+from imagestore.archive.taking import LayerFile, check_diff_id, measure, read_layer
 from imagestore.archive.tree import Body
 from imagestore.content.place import delete
 from imagestore.digest import ChainID, DiffID, ImageID, is_sha256
@@ -98,18 +98,8 @@ def load(
         _loading(store, limits, lease, report) as loading,
         opened(source, limits, loading.keep, loading.keep_alive) as archive,
     ):
-        read_archive(archive, loading, wanted)
+        formats.read(archive, loading, wanted)
         return loading.loaded
-
-
-def read_archive(archive: Archive, taker: Taker, wanted: Platform | None) -> None:
-    """Hand all images of an archive to a taker, whatever its format is."""
-    if docker.MANIFEST in archive:
-        docker.load(archive, taker)
-    elif "index.json" in archive or "oci-layout" in archive:
-        oci.load(archive, taker, wanted)
-    else:
-        docker.load_legacy(archive, taker)
 
 
 class Loading:

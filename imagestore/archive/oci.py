@@ -33,8 +33,8 @@ from imagestore.image import Image
 from imagestore.reference import Reference
 
 
-def load(archive: Archive, taker: Taker, wanted: Platform | None = None) -> None:
-    """Load the images of a layout. Whatever its documents say is checked before the first layer is read.
+def read(archive: Archive, taker: Taker, wanted: Platform | None = None) -> None:
+    """Hand on the images of a layout. Whatever its documents say is checked before the first layer is read.
 
     Args:
         archive: the layout.
