@@ -19,6 +19,7 @@ from imagestore.archive.bodies import Kept, OnDisk, Passed, Slice, Unreadable, p
 from imagestore.archive.limits import Limits
 from imagestore.archive.tar import FOLDER, REGULAR, SYMLINK, Member, Members
 from imagestore.archive.tree import Body, File, Folder, Tree
+from imagestore.archive.whole_file import telling_of
 from imagestore.content.reading import compression, plain, read_up_to
 from imagestore.content.tar import BLOCK, HeaderError, check_sum
 from imagestore.errors import (
@@ -147,7 +148,7 @@ def opened(
         if compression(first) is None:
             yield Archive(_file_tree(source, limits), limits)
             return
-    with tempfile.TemporaryFile() as aside:
+    with tempfile.TemporaryFile(buffering=0) as aside:  # so that no close tries again to write what found no room
         yield Archive(_pipe_tree(source, limits, keep, alive, aside), limits)
 
 
@@ -197,8 +198,9 @@ def _set_aside(member: Member, members: Members, limits: Limits, keep: Keep, asi
             f"{shortened(member.name)} and what came before it have {offset + member.size} bytes",
         )
     while first:
-        aside.write(first)
-        first = members.read(_CHUNK)
+        with telling_of(tempfile.gettempdir()):
+            first = first[aside.write(first) :]
+        first = first or members.read(_CHUNK)
     return Slice(aside, offset, member.size)
 
 
