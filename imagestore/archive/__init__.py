@@ -3,6 +3,7 @@
 loading         an archive into a store
 inspecting      what is in an archive, without loading it
 taking          what the readers of the formats hand images to
+formats         which of them an archive has
 docker          what is in docker's archives: manifest.json, and the layout before 1.10
 oci             what is in an OCI image layout; its documents in descriptors, the choice among platforms in platforms
 source          an archive as a tree of files, from a file, a pipe or a folder

@@ -9,6 +9,7 @@ its datetime has no nanoseconds. An image's ID is the hash of its bytes, so ever
     fast      msgspec in place of decode, for the documents that both read alike
     gotime    time.Time
     words     what Go says of what it refuses
+    quoting   how messages show a text of a document
 """
 
 from imagestore.gojson.fast import FastReader
