@@ -48,9 +48,9 @@ def run(*command):
     return done.stdout
 
 
-def copy(source, target, folder):
+def copy(source, target, folder, *options):
     """By skopeo, which has its temporary files elsewhere otherwise."""
-    run("skopeo", "--tmpdir", folder, "copy", "--quiet", source, target)
+    run("skopeo", "--tmpdir", folder, "copy", "--quiet", *options, source, target)
 
 
 def images_of(store, names):
