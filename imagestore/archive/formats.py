@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from imagestore.archive import docker, oci
 from imagestore.archive.platforms import Platform
 from imagestore.archive.source import Archive
 from imagestore.archive.taking import Taker
+from imagestore.errors import InvalidArchiveError
+
+_NONE: Final = (
+    "this is no archive of images: it has neither manifest.json nor index.json nor repositories; the folder of a daemon is for "
+    "imagestore.docker.data_root, at the shell import-docker"
+)
 
 
 def read(archive: Archive, taker: Taker, wanted: Platform | None) -> None:
@@ -20,4 +28,9 @@ def read(archive: Archive, taker: Taker, wanted: Platform | None) -> None:
     elif "index.json" in archive or "oci-layout" in archive:
         oci.read(archive, taker, wanted)
     else:
-        docker.read_legacy(archive, taker)
+        try:
+            docker.read_legacy(archive, taker)
+        except InvalidArchiveError as error:
+            if docker.REPOSITORIES not in archive:
+                error.add_note(_NONE)
+            raise

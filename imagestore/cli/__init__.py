@@ -31,13 +31,15 @@ import sys
 from typing import Final, NoReturn
 
 _NEEDS_EXTRA: Final = (
-    "imagestore: the command line needs the package {!r}, which is not installed: pip install 'imagestore[cli]'"
+    "imagestore: the command line needs the package {!r}, which is not installed: "
+    "pip install '.[cli]' in a clone of imagestore"
 )
 
 
 def main() -> NoReturn:
     """Run the command that the process was started with, and exit with its code (see `imagestore.cli.errors`)."""
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # a reader that has seen enough ends us, as it ends any other program
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # who stops a service ends a load's lease, too
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a letter that the locale does not have is no error
     try:

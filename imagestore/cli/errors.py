@@ -78,7 +78,9 @@ def _text(error: Exception) -> str | None:
         "platformdirs",
         "rich",
     }:
-        return f"this needs the package {package!r}, which is not installed: pip install 'imagestore[cli]'"
+        return (
+            f"this needs the package {package!r}, which is not installed: pip install '.[cli]' in a clone of imagestore"
+        )
     if "sqlalchemy.exc" in sys.modules:
         from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 

@@ -12,7 +12,7 @@ from imagestore.cli.program import program
 _TITLE: Final = """# The command line
 
 This page is the help of each command, as `imagestore COMMAND --help` shows it, written by
-`python -m imagestore.cli.reference > docs/cli.md`. `pip install 'imagestore[cli]'` installs the command."""
+`python -m imagestore.cli.reference > docs/cli.md`. `pip install '.[cli]'` in a clone installs the command."""
 
 
 def reference() -> str:

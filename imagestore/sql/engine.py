@@ -97,7 +97,7 @@ def create_engine(url: str | URL, *, autocommit: bool = False, timeout: float = 
         raise UnusableBindError(f"no driver for {parsed.drivername!r}: {error}") from error
     except ImportError as error:
         raise UnusableBindError(
-            f"psycopg does not load ({error}): install libpq, or the wheel that brings it: pip install 'imagestore[binary]'"
+            f"psycopg does not load ({error}): install libpq, or the wheel that brings it: pip install '.[binary]' in a clone of imagestore"
         ) from error
     if engine.dialect.name == "sqlite":
         _configure_sqlite(engine, sends_begin=not autocommit, timeout=timeout)

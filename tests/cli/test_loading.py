@@ -200,13 +200,14 @@ def test_a_pipe_that_breaks_off(place, tmp_path):
 
 
 @pytest.mark.usefixtures("heeds_interrupts")
-def test_an_interrupt(place, tmp_path):
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt(place, tmp_path, stop):
     options, open_store = place
     data = large_archive(tmp_path / "large.tar")
     with process(options, "load", stdin=subprocess.PIPE) as loading:
         loading.stdin.write(data[:2_000_000])  # when all of it is taken, the layer is being written
         loading.stdin.flush()
-        loading.send_signal(signal.SIGINT)
+        loading.send_signal(stop)
         _, err = loading.communicate(timeout=60)
     assert (loading.returncode, err.strip()) == (130, b"")
     assert_nothing_is_left(open_store)

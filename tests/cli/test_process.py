@@ -85,7 +85,7 @@ main()
         [sys.executable, "-c", code, *arguments, *command], capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stdout) == (1, "")
-    assert "pip install 'imagestore[cli]'" in done.stderr
+    assert "pip install '.[cli]'" in done.stderr
     assert missing in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
