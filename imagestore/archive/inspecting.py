@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import BinaryIO, Final, NamedTuple
 
 from imagestore.archive import formats
-from imagestore.archive.bodies import Kept
+from imagestore.archive.bodies import Kept, Unreadable
 from imagestore.archive.limits import Limits
 from imagestore.archive.platforms import Platform
 from imagestore.archive.source import opened
@@ -117,6 +117,7 @@ class _Looking:
         self._verify = verify
         self._measured: dict[Body, WrittenLayer] = {}
         self._layers: dict[str, InspectedLayer] = {}
+        self._there: dict[ChainID, InspectedLayer] = {}
 
     @contextmanager
     def attempt(self) -> Iterator[None]:
@@ -140,11 +141,21 @@ class _Looking:
         """Note an image and its layers; they are read if they are to be verified."""
         layers = []
         diff_ids = image.rootfs.diff_ids if image.rootfs else ()
+        chains = [link.chain_id for link in image.stack]
         for place, (diff_id, file) in enumerate(zip(diff_ids, files, strict=True)):
+            chain = chains[place] if chains else None
+            if chain in self._there and isinstance(file.body, Unreadable):
+                layers.append(self._there[chain])
+                continue
+            problems = len(self.problems)
             layers.append(self._look_at(file, diff_id))
+            if chain in self._there:
+                continue  # an image before has brought it, so a load does not look at it again
             if self._verify or isinstance(file.body, Kept):
                 with self.attempt():
                     check_diff_id(place, diff_id, self.layer(file, diff_id))
+            if chain is not None and len(self.problems) == problems:
+                self._there[chain] = layers[-1]
         self.images.setdefault(image.image_id, InspectedImage(image, (), tuple(layers)))
 
     def layer(self, file: LayerFile, shown: str) -> WrittenLayer:

@@ -60,7 +60,7 @@ class Call(NamedTuple):
         return self.error is None and any(effect in self.effects for effect in effects)
 
 
-@pytest.mark.parametrize(("seconds", "pause"), [(3, 0.3), pytest.param(60, 2, marks=pytest.mark.soak)])
+@pytest.mark.parametrize(("seconds", "pause"), [(1, 0.2), pytest.param(60, 2, marks=pytest.mark.soak)])
 def test_eight_processes_are_killed_at_their_work(database_url, tmp_path, seconds, pause):
     seed = random.randrange(1 << 32)
     print(f"seed {seed}")

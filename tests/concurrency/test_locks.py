@@ -26,6 +26,7 @@ from tests.concurrency.layer_work import (
     tag_many,
     together,
 )
+from tests.concurrency.test_interleavings import sampled
 from tests.concurrency.work import (
     READ_COMMITTED,
     REPEATABLE_READ,
@@ -283,7 +284,7 @@ LOCKS = {
 }
 
 
-@pytest.mark.parametrize("name", LOCKS)
+@pytest.mark.parametrize("name", sampled(LOCKS, 3))
 def test_without_the_lock_something_breaks(explorer, monkeypatch, name):
     lock = LOCKS[name]
     assert explorer.all(lock.scenario, LIMIT).violation is None

@@ -27,7 +27,7 @@ REPOSITORY = Path(__file__).parents[2]
 LONGEST = 0.005  # seconds that the writer goes on: about as long as a unit takes
 
 
-@pytest.mark.parametrize("moments", [10, pytest.param(200, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("moments", [4, pytest.param(200, marks=pytest.mark.soak)])
 def test_a_writer_is_killed(url, moments):
     first_seed = random.randrange(1 << 32)
     draw = random.Random(first_seed)

@@ -26,7 +26,7 @@ from tests.model.universe import IMAGE_IDS
 LONGEST = 0.02  # seconds that the writer goes on: about as long as a register takes
 
 
-@pytest.mark.parametrize("moments", [10, pytest.param(200, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("moments", [4, pytest.param(200, marks=pytest.mark.soak)])
 def test_a_writer_of_layers_is_killed(url, tmp_path, moments):
     first_seed = random.randrange(1 << 32)
     draw = random.Random(first_seed)

@@ -23,7 +23,7 @@ from tests.crash.test_kills import REPOSITORY
 LONGEST = 0.03  # seconds that it goes on: about as long as a save takes
 
 
-@pytest.mark.parametrize("moments", [5, pytest.param(200, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("moments", [2, pytest.param(200, marks=pytest.mark.soak)])
 def test_a_saver_is_killed(url, tmp_path, moments):
     first_seed = random.randrange(1 << 32)
     draw = random.Random(first_seed)

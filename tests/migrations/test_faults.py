@@ -97,7 +97,7 @@ class Database:
 @pytest.fixture(
     params=[
         ("sqlite_url", "interrupted"),
-        ("postgres_url", "disk full"),
+        pytest.param(("postgres_url", "disk full"), marks=pytest.mark.soak),
         pytest.param(("postgres_url", "ended"), marks=pytest.mark.soak),
         pytest.param(("postgres_url", "ended after"), marks=pytest.mark.soak),
     ],

@@ -11,7 +11,7 @@ from tests.model.layer_machine import LayerMachine
 from tests.model.machine import ImageMachine
 
 pytestmark = pytest.mark.parametrize(
-    "examples", [pytest.param(20, id="some"), pytest.param(150, id="many", marks=pytest.mark.soak)]
+    "examples", [pytest.param(8, id="some"), pytest.param(150, id="many", marks=pytest.mark.soak)]
 )
 
 
