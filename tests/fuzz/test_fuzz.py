@@ -1,8 +1,8 @@
 """Fuzzing: what is nearly right is tried for as long as there is time, and what once went wrong at every run.
 
 ``pytest -m fuzz`` tries each target for a minute, with the same inputs at each run, so that a change turns it red, and not luck.
-``IMAGESTORE_FUZZ_SECONDS=3600 IMAGESTORE_FUZZ_SEED=$RANDOM pytest -m fuzz`` tries others for an hour. An input that fails is made small, and
-printed as a line for regressions.json, where it stays.
+``IMAGESTORE_FUZZ_SECONDS=3600 IMAGESTORE_FUZZ_SEED=$RANDOM pytest -m fuzz`` tries others for an hour. An input that fails is made small,
+and printed as a line for regressions.json, where it stays.
 """
 
 from __future__ import annotations
