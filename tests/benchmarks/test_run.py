@@ -32,6 +32,7 @@ ARCHIVES = [
 ON_FILES = {operation.name for operation in (*READS, *WHOLE, *WRITES) if operation.on_files}
 
 
+@pytest.mark.soak
 def test_a_run_measures_every_operation_on_both_engines_and_tells_all():
     results = run(
         Settings(ENGINES, [SIZE], Effort(1, 0.0001), whole_rounds=1, copied=SIZE, megabytes=(1, 2), garbage=100),
@@ -105,6 +106,7 @@ def test_a_population_has_chains_of_sixty():
     assert len(set(population.ids)) == 2000
 
 
+@pytest.mark.soak
 def test_the_command_writes_a_table_and_a_file(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("benchmarks.__main__.has_dockerd", lambda: False)
     monkeypatch.setattr("benchmarks.__main__.QUICK", Settings(("sqlite",), [SIZE], Effort(1, 0.0001), 1, 0, (1,), 50))

@@ -266,7 +266,7 @@ NUMBER = st.integers(0, 7)
 EDGES = st.lists(st.tuples(NUMBER, st.one_of(st.none(), NUMBER)), max_size=12)
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(facts_given=EDGES, damage=EDGES, gone=st.sets(NUMBER))
 def test_a_repair_leaves_nothing_but_the_cycles_of_the_metadata(store, facts_given, damage, gone):
     with by_hand(store) as connection:
