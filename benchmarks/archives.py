@@ -11,22 +11,21 @@ import os
 import random
 import shutil
 import statistics
-import sys
 import tarfile
 import tempfile
-import tracemalloc
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from http.client import HTTPConnection
-from importlib import import_module
 from pathlib import Path
 from time import perf_counter
 from typing import Any, BinaryIO, Final, Self, cast
 
+from benchmarks.memory import peak_of
 from imagestore.archive import load, save, save_to
 from imagestore.archive.saving import Format
+from imagestore.content.zstd import zstd
 from imagestore.store import Store
 from imagestore.testing.makers import make_config
 from tests.docker.daemon import Connection, daemon
@@ -129,8 +128,8 @@ def archive_peaks(sizes: tuple[int, ...]) -> Iterator[ArchivePeak]:
     ):
         for megabytes in sizes:
             out = cast("BinaryIO", _Nowhere())
-            yield ArchivePeak("load from a pipe", megabytes, _peak(partial(load, store, _zeros(megabytes))))
-            yield ArchivePeak("save", megabytes, _peak(partial(save, store, [_NAME], out)))
+            yield ArchivePeak("load from a pipe", megabytes, peak_of(partial(load, store, _zeros(megabytes))))
+            yield ArchivePeak("save", megabytes, peak_of(partial(save, store, [_NAME], out)))
             store.delete(store.references.get(_NAME))
             store.collect()
 
@@ -248,7 +247,7 @@ def _xz(data: bytes) -> bytes:
 
 
 def _zstd(data: bytes) -> bytes:
-    compressed: bytes = _zstd_module().compress(data)
+    compressed: bytes = zstd.compress(data)
     return compressed
 
 
@@ -258,28 +257,13 @@ _COMPRESSORS: Final = {"gzip": _gzip, "zstd": _zstd, "xz": _xz}
 def _decompressor(kind: str) -> Any:
     if kind == "gzip":
         return zlib.decompressobj(zlib.MAX_WBITS | 16)
-    return lzma.LZMADecompressor() if kind == "xz" else _zstd_module().ZstdDecompressor()
-
-
-def _zstd_module() -> Any:
-    return import_module("compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd")
+    return lzma.LZMADecompressor() if kind == "xz" else zstd.ZstdDecompressor()
 
 
 def _timed(step: Step) -> float:
     start = perf_counter()
     step()
     return perf_counter() - start
-
-
-def _peak(step: Step) -> int:
-    tracemalloc.start()
-    try:
-        before, _ = tracemalloc.get_traced_memory()
-        step()
-        _, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    return peak - before
 
 
 def _write_layer(path: Path, megabytes: int) -> None:

@@ -25,17 +25,18 @@ class Memory:
 
 def memory_of(store: Store, engine: str, size: int, *, copied: bool) -> Iterator[Memory]:
     """Measure the streams and, where ``copied``, `copy` into another database."""
-    yield Memory(engine, size, "stream of all", _peak(lambda: deque(store.stream(), maxlen=0)))
-    yield Memory(engine, size, "stream of heads", _peak(lambda: deque(store.stream(heads=True), maxlen=0)))
+    yield Memory(engine, size, "stream of all", peak_of(lambda: deque(store.stream(), maxlen=0)))
+    yield Memory(engine, size, "stream of heads", peak_of(lambda: deque(store.stream(heads=True), maxlen=0)))
     if copied:
         with (
             tempfile.TemporaryDirectory(prefix="imagestore-benchmark-") as folder,
             SQLBackend.open(f"sqlite:///{folder}/copy.db") as target,
         ):
-            yield Memory(engine, size, "copy to SQLite", _peak(lambda: copy(store.backend, target)))
+            yield Memory(engine, size, "copy to SQLite", peak_of(lambda: copy(store.backend, target)))
 
 
-def _peak(call: Callable[[], object]) -> int:
+def peak_of(call: Callable[[], object]) -> int:
+    """The bytes of Python's memory that a call takes at most."""
     tracemalloc.start()
     try:
         before, _ = tracemalloc.get_traced_memory()

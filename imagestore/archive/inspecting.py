@@ -115,7 +115,7 @@ class _Looking:
         self.problems: dict[Problem, None] = {}
         self._limits = limits
         self._verify = verify
-        self._measured: dict[Body, WrittenLayer] = {}
+        self._measured: dict[tuple[Body, str], WrittenLayer] = {}
         self._layers: dict[str, InspectedLayer] = {}
         self._there: dict[ChainID, InspectedLayer] = {}
 
@@ -160,10 +160,11 @@ class _Looking:
 
     def layer(self, file: LayerFile, shown: str) -> WrittenLayer:
         """Read a layer, once."""
-        if file.body not in self._measured:
-            written = self._measured[file.body] = read_layer(file, self._measure)
+        key = file.body, file.digest
+        if key not in self._measured:
+            written = self._measured[key] = read_layer(file, self._measure)
             self._layers[written.diff_id] = self._look_at(file, written.diff_id)
-        return self._measured[file.body]
+        return self._measured[key]
 
     def link(self, written: WrittenLayer, parent: ChainID | None) -> ChainID:
         """The place that a layer would have."""
@@ -184,7 +185,9 @@ class _Looking:
 
     def add_tags(self, tags: Iterable[tuple[Reference, ImageID]]) -> None:
         """Note tags of several images."""
-        for tag, image_id in tags:
+        for place, (tag, image_id) in enumerate(tags):
+            if place == self._limits.tags:
+                raise ArchiveLimitError("tags", self._limits.tags, "the archive has more tags")
             found = self.images[image_id]
             self.images[image_id] = found._replace(tags=(*found.tags, tag))
 

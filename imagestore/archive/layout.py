@@ -9,13 +9,11 @@ Source: the image specification of OCI, ``image-layout.md``, and its annotations
 from __future__ import annotations
 
 import hashlib
-import sys
 import tempfile
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from importlib import import_module
-from typing import Any, BinaryIO, Final, Literal, Protocol
+from typing import BinaryIO, Final, Literal, Protocol
 
 import msgspec
 
@@ -145,7 +143,8 @@ def _compress(chunks: Iterable[bytes], compression: Compression) -> Iterator[byt
     if compression == "gzip":
         compressor = zlib.compressobj(_GZIP_LEVEL, wbits=zlib.MAX_WBITS | 16)  # a header without a name and a time
     else:
-        zstd: Any = import_module("compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd")
+        from imagestore.content.zstd import zstd
+
         compressor = zstd.ZstdCompressor(_ZSTD_LEVEL)
     for chunk in chunks:
         yield compressor.compress(chunk)

@@ -26,7 +26,7 @@ class Limits:
         layer: bytes of one layer's tar, once plain.
         archive: bytes of the archive itself, once plain.
         images: images that are named in it.
-        tags: tags of one image.
+        tags: tags of one image; in the layout before 1.10 of all.
         layers: layers of one image.
         depth: indexes of an OCI layout one in another.
         window: bytes of memory that what is compressed may ask for.

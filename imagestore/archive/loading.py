@@ -123,7 +123,7 @@ class Loading:
         self._lease = lease
         self._own = own
         self._report = report
-        self._written: dict[Body, WrittenLayer] = {}
+        self._written: dict[tuple[Body, str], WrittenLayer] = {}
         self._unlinked: set[str] = set()
 
     def attempt(self) -> AbstractContextManager[None]:
@@ -171,11 +171,12 @@ class Loading:
 
     def layer(self, file: LayerFile, shown: str) -> WrittenLayer:
         """Write a layer of which nothing is known, once."""
-        if file.body not in self._written:
-            self._written[file.body] = read_layer(
+        key = file.body, file.digest
+        if key not in self._written:
+            self._written[key] = read_layer(
                 file, lambda stream: self._write(self._told(stream, _short(shown), file.body.size))
             )
-        return self._written[file.body]
+        return self._written[key]
 
     def link(self, written: WrittenLayer, parent: ChainID | None) -> ChainID:
         """Give a layer its place."""
@@ -192,7 +193,7 @@ class Loading:
 
     def add_tags(self, tags: Iterable[tuple[Reference, ImageID]]) -> None:
         """Give images tags, in one transaction, and tell no more than which have moved."""
-        taken, failure = _taken(starmap(Association, tags))
+        taken, failure = self._limited(starmap(Association, tags), "the archive")
         had = self._store.bind.write(references.take_many, taken)
         named: dict[ImageID, list[Reference]] = {}
         for tag, image_id in taken:
@@ -219,9 +220,7 @@ class Loading:
     def _add(self, image_id: ImageID, image: Image | None, tags: Iterable[Reference]) -> None:
         if len(self.loaded) == self._limits.images:
             raise ArchiveLimitError("images", self._limits.images, "the archive has more images")
-        taken, failure = _taken(islice(tags, self._limits.tags + 1))
-        if len(taken) > self._limits.tags:
-            raise ArchiveLimitError("tags", self._limits.tags, f"image {image_id} has more tags")
+        taken, failure = self._limited(tags, f"image {image_id}")
         had = self._store.bind.write(_add_image, image_id, image, taken) if image or taken else {}
         self.loaded.append(LoadedImage(image_id, tuple(taken)))
         for tag in taken:
@@ -229,6 +228,18 @@ class Loading:
             self.tell(f"Loaded image: {tag.familiar}\n")
         if failure is not None:
             raise failure
+
+    def _limited(self, tags: Iterable[_T], of: str) -> tuple[list[_T], InvalidError | None]:
+        """The tags up to the first that raises, and what it raises."""
+        taken: list[_T] = []
+        failure = None
+        try:
+            taken.extend(islice(tags, self._limits.tags + 1))
+        except InvalidError as error:
+            failure = error
+        if len(taken) > self._limits.tags:
+            raise ArchiveLimitError("tags", self._limits.tags, f"{of} has more tags")
+        return taken, failure
 
     def _tell_moved(self, tag: Reference, image_id: ImageID, had: dict[Reference, ImageID]) -> None:
         previous = had.pop(tag, image_id)  # once, though a tag may be named twice
@@ -263,16 +274,6 @@ def _loading(store: Store, limits: Limits, lease: HeldLease | Lease | None, repo
         loading = Loading(store, lease, limits, report, own)
         stack.callback(loading.discard)
         yield loading
-
-
-def _taken(tags: Iterable[_T]) -> tuple[list[_T], InvalidError | None]:
-    """The tags up to the first that raises, and what it raises."""
-    taken: list[_T] = []
-    try:
-        taken.extend(tags)
-    except InvalidError as error:
-        return taken, error
-    return taken, None
 
 
 def _add_image(

@@ -6,5 +6,6 @@ name is written once and never again, and nothing is renamed, replaced or writte
     place     the protocol
     local     a folder on a local disk
     tar       what a layer's tar says about itself, as it passes
+    zstd      the module that decompresses zstd, whichever this Python has
     reading   a layer's stream as its plain tar, and stored bytes verified as they are read
 """

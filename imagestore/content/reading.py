@@ -7,11 +7,9 @@ import hashlib
 import io
 import lzma
 import re
-import sys
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from importlib import import_module
 from typing import Any, BinaryIO, Final, Protocol, cast
 
 from imagestore.content.tar import TarSizes
@@ -246,7 +244,8 @@ class _Gzip:
 
 
 def _zstd(window: int) -> Any:
-    zstd: Any = import_module("compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd")
+    from imagestore.content.zstd import zstd
+
     least, most = zstd.DecompressionParameter.window_log_max.bounds()
     log = min(max(window.bit_length() - 1, least), most)
     return zstd.ZstdDecompressor(options={zstd.DecompressionParameter.window_log_max: log})

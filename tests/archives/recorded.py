@@ -9,15 +9,14 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections import defaultdict
 from pathlib import Path
+
+from tests.counting import Counting
 
 HERE = Path(__file__).parent
 ARCHIVES = Path(os.environ.get("IMAGESTORE_ARCHIVES") or HERE / "data")
 FROM_DOCKER = HERE.parents[1] / "docs" / "from-docker.md"
 SUITES = {"test_docker_cases": "cases.json", "test_save": "cases.json", "test_oci_cases": "oci/cases.json"}
-
-_ran: dict[str, set[str]] = defaultdict(set)
 
 
 def cases(file):
@@ -38,21 +37,9 @@ def judged():
     return {name for cell in first_cells for name in re.findall(r"`([^`]+)`", cell)}
 
 
-def pytest_runtest_setup(item):
-    name = getattr(item, "callspec", None) and item.callspec.params.get("name")
-    if name is not None and item.path.parent == HERE and item.path.stem in SUITES:
-        item.user_properties.append(("archives", f"{SUITES[item.path.stem]} {name}"))
+def pytest_configure(config):
+    config.pluginmanager.register(Counting("recorded archives", _file_of, cases))
 
 
-def pytest_runtest_logreport(report):
-    if report.when == "call":
-        for key, value in report.user_properties:
-            if key == "archives":
-                file, _, name = value.partition(" ")
-                _ran[file].add(name)
-
-
-def pytest_terminal_summary(terminalreporter):
-    if _ran:
-        counts = ", ".join(f"{file} {len(_ran[file])} of {len(cases(file))}" for file in sorted(_ran))
-        terminalreporter.write_line(f"recorded archives that ran: {counts}")
+def _file_of(item):
+    return SUITES.get(item.path.stem) if item.path.parent == HERE else None

@@ -7,22 +7,19 @@ import dataclasses
 import gzip
 import io
 import lzma
-import sys
 import tarfile
-from importlib import import_module
 from typing import Any
 
 import pytest
 
 from imagestore.archive.limits import Limits
 from imagestore.archive.loading import load
+from imagestore.content.zstd import zstd
 from imagestore.errors import ArchiveLimitError, InvalidArchiveError, InvalidError, InvalidLayerError
 from imagestore.testing.makers import make_layer
 from tests.archives.built import tar
 from tests.archives.conftest import Pipe
 from tests.archives.layouts import Layout, named
-
-zstd: Any = import_module("compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd")
 
 SOURCES: list[Any] = [io.BytesIO, Pipe]
 COMPRESSORS: list[Any] = [bytes, gzip.compress, bz2.compress, lzma.compress, zstd.compress]

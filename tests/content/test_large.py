@@ -7,19 +7,17 @@ import gzip
 import io
 import lzma
 import random
-import sys
 import threading
-from importlib import import_module
 
 import pytest
 
 from imagestore.content import local
 from imagestore.content.local import LocalContent
 from imagestore.content.reading import plain
+from imagestore.content.zstd import zstd
 from imagestore.errors import InvalidLayerError
 
-ZSTD = import_module("compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd")
-COMPRESSORS = {"gzip": gzip.compress, "bzip2": bz2.compress, "xz": lzma.compress, "zstd": ZSTD.compress}
+COMPRESSORS = {"gzip": gzip.compress, "bzip2": bz2.compress, "xz": lzma.compress, "zstd": zstd.compress}
 NOISE = random.Random(1).randbytes(1_500_000)
 ZEROS = bytes(20 << 20)
 

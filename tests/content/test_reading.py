@@ -5,7 +5,6 @@ from __future__ import annotations
 import bz2
 import gzip
 import hashlib
-import importlib
 import io
 import lzma
 import struct
@@ -18,11 +17,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imagestore.content.reading import Registered, verified
+from imagestore.content.zstd import zstd
 from imagestore.digest import DiffID
 from imagestore.errors import CorruptContentError, InvalidLayerError, LayerTooLargeError
 from imagestore.testing.makers import make_layer
 
-zstd = importlib.import_module("compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd")
 COMPRESS = {"plain": bytes, "gzip": gzip.compress, "bzip2": bz2.compress, "xz": lzma.compress, "zstd": zstd.compress}
 TAR = make_layer("file", size=3_000_000)
 compressions = pytest.mark.parametrize("compress", COMPRESS.values(), ids=COMPRESS)

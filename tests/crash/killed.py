@@ -7,13 +7,19 @@ committed; the steps follow from the seed, so that who reads this knows them too
 from __future__ import annotations
 
 import os
+import random
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from random import Random
-from subprocess import Popen
+from subprocess import PIPE, Popen
+from typing import NamedTuple
 
+from tests.crash.sessions import end_sessions
+
+REPOSITORY = Path(__file__).parents[2]
 ACKNOWLEDGED = 8  # steps that a writer commits before it is killed, at most
 
 
@@ -26,6 +32,37 @@ def kill_while_writing(process: Popen[str], draw: Random, seed: int, longest: fl
     os.kill(writer, signal.SIGKILL)
     said += iter(process.stdout.readline, "killed\n")
     return said
+
+
+class Kill(NamedTuple):
+    """One of several kills: the seed and what was said of each step; ``where`` finds it again."""
+
+    seed: int
+    said: list[str]
+    where: str
+
+
+def kills(command: Sequence[object], url: str, moments: int, longest: float) -> Iterator[Kill]:
+    """Kill such a program at random moments; who iterates looks at what it has left.
+
+    Args:
+        command: a module of ours, and its arguments.
+        url: of the database, on which the sessions of the killed are ended before.
+        moments: how many.
+        longest: as for `kill_while_writing`.
+    """
+    first_seed = random.randrange(1 << 32)
+    draw = Random(first_seed)
+    with Popen(
+        [sys.executable, "-m", *map(str, command)], stdin=PIPE, stdout=PIPE, text=True, bufsize=1, cwd=REPOSITORY
+    ) as process:
+        for moment in range(moments):
+            seed = draw.randrange(1 << 32)
+            said = kill_while_writing(process, draw, seed, longest)
+            end_sessions(url)
+            yield Kill(seed, said, f"first seed {first_seed}, moment {moment}, seed {seed}")
+        process.stdin.close()
+    assert process.returncode == 0
 
 
 def say(text: str) -> None:

@@ -5,11 +5,7 @@ Two cores that others use too: 200 moments take some 10 s on SQLite, 30 s on Pos
 
 from __future__ import annotations
 
-import random
-import subprocess
-import sys
 from itertools import islice
-from pathlib import Path
 
 import pytest
 
@@ -19,40 +15,25 @@ from imagestore.sql.metadata import indexed_time
 from imagestore.store import Store
 from imagestore.verify import verify
 from tests.backends.state import contents
-from tests.crash.killed import kill_while_writing
-from tests.crash.sessions import end_sessions
+from tests.crash.killed import kills
 from tests.crash.writer import State, draw_units
 
-REPOSITORY = Path(__file__).parents[2]
 LONGEST = 0.005  # seconds that the writer goes on: about as long as a unit takes
 
 
 @pytest.mark.parametrize("moments", [4, pytest.param(200, marks=pytest.mark.soak)])
 def test_a_writer_is_killed(url, moments):
-    first_seed = random.randrange(1 << 32)
-    draw = random.Random(first_seed)
     Store.open(url).close()
     store = Store(create_engine(url))
     state: State = {}
-    command = [sys.executable, "-m", "tests.crash.writer", url]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1, cwd=REPOSITORY
-    ) as process:
-        for moment in range(moments):
-            seed = draw.randrange(1 << 32)
-            said = kill_while_writing(process, draw, seed, LONGEST)
-            times = [str(GoTime.parse(line.strip())).encode() for line in said]
-            end_sessions(url)
-            possible = after_a_kill(state, seed, times)
-            assert list(verify(store)) == [], f"first seed {first_seed}, moment {moment}"
-            found = contents(store.backend)
-            store.engine.dispose()  # so that each time it is the first to open what the killed one left
-            assert any(is_as_told(found, told) for told in possible), (
-                f"first seed {first_seed}, moment {moment}: {found} is none of {possible}"
-            )
-            state = found
-        process.stdin.close()
-    assert process.returncode == 0
+    for seed, said, where in kills(["tests.crash.writer", url], url, moments, LONGEST):
+        times = [str(GoTime.parse(line.strip())).encode() for line in said]
+        possible = after_a_kill(state, seed, times)
+        assert list(verify(store)) == [], where
+        found = contents(store.backend)
+        store.engine.dispose()  # so that each time it is the first to open what the killed one left
+        assert any(is_as_told(found, told) for told in possible), f"{where}: {found} is none of {possible}"
+        state = found
 
 
 def after_a_kill(state, seed, times):

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import random
-import subprocess
-import sys
-
 import pytest
 
 from imagestore.archive import load
@@ -16,9 +12,7 @@ from imagestore.verify import verify
 from tests.archives.built import Built
 from tests.archives.conftest import empty, leftovers
 from tests.archives.layouts import Layout, named
-from tests.crash.killed import kill_while_writing
-from tests.crash.sessions import end_sessions
-from tests.crash.test_kills import REPOSITORY
+from tests.crash.killed import kills
 
 LONGEST = 0.05  # seconds that it goes on: about as long as a load and the removal of what it has loaded take
 SHARED = make_layer("shared", size=2 << 20)
@@ -42,43 +36,33 @@ ARCHIVES = [docker_archive(), oci_archive()]
 
 @pytest.mark.parametrize("moments", [2, pytest.param(200, marks=pytest.mark.soak)])
 def test_a_loader_is_killed(url, tmp_path, moments):
-    first_seed = random.randrange(1 << 32)
-    draw = random.Random(first_seed)
     path, content = tmp_path / "archive.tar", tmp_path / "content"
     Store.open(url, content=content).close()
     store = Store(create_engine(url), content=content)
     undisturbed = [loaded_from(store, path, archive) for archive in ARCHIVES]
-    command = [sys.executable, "-m", "tests.crash.archiver", "load", url, content, path]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1, cwd=REPOSITORY
-    ) as process:
-        for moment in range(moments):
-            seed = draw.randrange(1 << 32)
-            path.write_bytes(ARCHIVES[moment % 2])
-            loaded, whole = undisturbed[moment % 2]
-            tags = {tag: image.id for image in loaded for tag in image.tags}
-            kill_while_writing(process, draw, seed, LONGEST)
-            end_sessions(url)
-            where = f"first seed {first_seed}, moment {moment}, seed {seed}"
-            for lease in store.leases.page():
-                assert lease.labels == {"for": "load"}, where
-                store.leases.delete(lease.id)
-            store.collect()
-            assert list(verify(store, content=True)) == [], where
-            images = store.map()
-            found = {each.reference: each.image_id for each in store.references.stream()}
-            assert found == {tag: image_id for tag, image_id in tags.items() if image_id in images}, where
-            assert set(images) == set(found.values()), where
-            reached = {link.chain_id for image in images.values() for link in image.stack}
-            assert store.layers.map() == {chain: layer for chain, layer in whole.items() if chain in reached}, where
-            assert load(store, path) == loaded, where
-            assert list(verify(store, content=True)) == [], where
-            assert store.layers.map() == whole, where
-            empty(store)
-            assert leftovers(store) == [], where
-            store.engine.dispose()  # so that each time it is the first to open what the killed one left
-        process.stdin.close()
-    assert process.returncode == 0
+    command = ["tests.crash.archiver", "load", url, content, path]
+    path.write_bytes(ARCHIVES[0])
+    for moment, (_, _, where) in enumerate(kills(command, url, moments, LONGEST)):
+        loaded, whole = undisturbed[moment % 2]
+        tags = {tag: image.id for image in loaded for tag in image.tags}
+        for lease in store.leases.page():
+            assert lease.labels == {"for": "load"}, where
+            store.leases.delete(lease.id)
+        store.collect()
+        assert list(verify(store, content=True)) == [], where
+        images = store.map()
+        found = {each.reference: each.image_id for each in store.references.stream()}
+        assert found == {tag: image_id for tag, image_id in tags.items() if image_id in images}, where
+        assert set(images) == set(found.values()), where
+        reached = {link.chain_id for image in images.values() for link in image.stack}
+        assert store.layers.map() == {chain: layer for chain, layer in whole.items() if chain in reached}, where
+        assert load(store, path) == loaded, where
+        assert list(verify(store, content=True)) == [], where
+        assert store.layers.map() == whole, where
+        empty(store)
+        assert leftovers(store) == [], where
+        path.write_bytes(ARCHIVES[(moment + 1) % 2])
+        store.engine.dispose()  # so that each time it is the first to open what the killed one left
 
 
 def loaded_from(store, path, archive):

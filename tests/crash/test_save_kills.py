@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import io
-import random
-import subprocess
-import sys
 
 import pytest
 
@@ -16,17 +13,13 @@ from imagestore.store import Store
 from imagestore.testing.makers import make_config, make_layer
 from imagestore.verify import verify
 from tests.crash.archiver import NAMES
-from tests.crash.killed import kill_while_writing
-from tests.crash.sessions import end_sessions
-from tests.crash.test_kills import REPOSITORY
+from tests.crash.killed import kills
 
 LONGEST = 0.03  # seconds that it goes on: about as long as a save takes
 
 
 @pytest.mark.parametrize("moments", [2, pytest.param(200, marks=pytest.mark.soak)])
 def test_a_saver_is_killed(url, tmp_path, moments):
-    first_seed = random.randrange(1 << 32)
-    draw = random.Random(first_seed)
     content = tmp_path / "content"
     Store.open(url, content=content).close()
     store = Store(create_engine(url), content=content)
@@ -36,30 +29,20 @@ def test_a_saver_is_killed(url, tmp_path, moments):
     folder = tmp_path / "saved"
     folder.mkdir()
     path = folder / "app.tar"
-    command = [sys.executable, "-m", "tests.crash.archiver", "save", url, content, path]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1, cwd=REPOSITORY
-    ) as process:
-        for moment in range(moments):
-            seed = draw.randrange(1 << 32)
-            done = kill_while_writing(process, draw, seed, LONGEST)
-            end_sessions(url)
-            where = f"first seed {first_seed}, moment {moment}, seed {seed}"
-            found = {each.name: each.read_bytes() for each in folder.iterdir()}
-            assert set(found.values()) <= set(whole), where
-            assert path.name in found or not done, where
-            for lease in store.leases.page():
-                store.leases.delete(lease.id)
-            store.collect()
-            assert list(verify(store, content=True)) == [], where
-            assert store.layers.map() == layers, where
-            save_to(store, NAMES, path)
-            assert path.read_bytes() == whole[0], where
-            for each in folder.iterdir():
-                each.unlink()
-            store.engine.dispose()
-        process.stdin.close()
-    assert process.returncode == 0
+    for _, done, where in kills(["tests.crash.archiver", "save", url, content, path], url, moments, LONGEST):
+        found = {each.name: each.read_bytes() for each in folder.iterdir()}
+        assert set(found.values()) <= set(whole), where
+        assert path.name in found or not done, where
+        for lease in store.leases.page():
+            store.leases.delete(lease.id)
+        store.collect()
+        assert list(verify(store, content=True)) == [], where
+        assert store.layers.map() == layers, where
+        save_to(store, NAMES, path)
+        assert path.read_bytes() == whole[0], where
+        for each in folder.iterdir():
+            each.unlink()
+        store.engine.dispose()
 
 
 def prepare(store):

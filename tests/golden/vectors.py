@@ -11,14 +11,13 @@ import base64
 import json
 import os
 import re
-from collections import defaultdict
 from pathlib import Path
+
+from tests.counting import Counting
 
 HERE = Path(__file__).parent
 FOLDER = Path(os.environ.get("IMAGESTORE_GOLDEN") or HERE)
 FROM_GO = HERE.parents[1] / "docs" / "from-go.md"
-
-_ran: dict[str, set[str]] = defaultdict(set)
 
 
 def cases(file):
@@ -55,24 +54,12 @@ def _decoded(value):
     return decoded
 
 
-def pytest_runtest_setup(item):
-    name = getattr(item, "callspec", None) and item.callspec.params.get("name")
-    if name is not None and HERE in item.path.parents:
-        tried = [f"{stem.removeprefix('test_')}.json" for stem in (item.originalname, item.path.stem)]
-        file = next((file for file in tried if (FOLDER / file).exists()), None)
-        if file is not None:
-            item.user_properties.append(("golden", f"{file} {name}"))
+def pytest_configure(config):
+    config.pluginmanager.register(Counting("golden cases", _file_of, cases))
 
 
-def pytest_runtest_logreport(report):
-    if report.when == "call":
-        for key, value in report.user_properties:
-            if key == "golden":
-                file, _, name = value.partition(" ")
-                _ran[file].add(name)
-
-
-def pytest_terminal_summary(terminalreporter):
-    if _ran:
-        counts = ", ".join(f"{file} {len(_ran[file])} of {len(cases(file))}" for file in sorted(_ran))
-        terminalreporter.write_line(f"golden cases that ran: {counts}")
+def _file_of(item):
+    if HERE not in item.path.parents:
+        return None
+    tried = [f"{stem.removeprefix('test_')}.json" for stem in (item.originalname, item.path.stem)]
+    return next((file for file in tried if (FOLDER / file).exists()), None)
