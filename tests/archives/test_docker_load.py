@@ -254,3 +254,10 @@ def test_cut_archives_are_whole_or_nothing(emptied):
 def test_archives_cut_anywhere_are_whole_or_nothing(emptied, source):
     data, *_ = small()
     check_cuts(emptied, range(len(data) + 1), source)
+
+
+@sqlite
+def test_an_old_layout_has_so_many_tags_at_most(emptied):
+    archive = legacy({"image": ({}, LAYER)}, app={str(number): "image" for number in range(3)})
+    limited(emptied, io.BytesIO(archive), tags=2)
+    assert load(emptied, io.BytesIO(archive), limits=Limits(tags=3))

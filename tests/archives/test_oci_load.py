@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import io
+import json
 from typing import Any
 
 import pytest
@@ -14,9 +15,9 @@ from imagestore.archive.loading import load
 from imagestore.archive.messages import Line
 from imagestore.digest import Digest
 from imagestore.errors import InvalidArchiveError, InvalidError
-from imagestore.testing.makers import make_config
+from imagestore.testing.makers import make_config, make_layer
 from imagestore.verify import verify
-from tests.archives.built import tar
+from tests.archives.built import link, tar
 from tests.archives.conftest import Pipe
 from tests.archives.layouts import CONFIG, FULL_NAME, LAYER, MANIFEST, NAME, Layout, named, on, path
 
@@ -346,3 +347,22 @@ def test_entries_of_an_index_may_be_many(sqlite_stocked):
     entry = layout.image("arm", config={"architecture": "arm64"})
     layout.add(layout.nested(*[{**ABSENT, **on("linux/s390x")}] * 10_000, entry))
     assert loaded(sqlite_stocked, layout, platform="linux/arm64") == [("arm",)]
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_a_file_that_two_digests_name_is_verified_by_both(sqlite_stocked, source):
+    made = Layout()
+    large = make_layer(size=100_000)
+    good, other = (
+        made.image(name, layers=layers, pack=lambda data: gzip.compress(data, mtime=0), **named(f"{name}:1"))
+        for name, layers in {"good": [large], "other": [make_layer("below"), large]}.items()
+    )
+    manifest = json.loads(made.files[path(other)])
+    below, layer = manifest["layers"]
+    wrong = {**layer, "digest": f"sha256:{'0' * 64}"}
+    made.files[path(wrong)] = link(layer["digest"].removeprefix("sha256:"))
+    made.add(good, made.manifest(manifest["config"], [below, wrong], **named("other:1")))
+    with pytest.raises(InvalidArchiveError) as caught:
+        load(sqlite_stocked, source(made.tar()))
+    assert caught.value.reason == "digest-mismatch"
+    assert len(sqlite_stocked) == 1
